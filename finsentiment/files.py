@@ -1,0 +1,125 @@
+"""Tables, JSON and text to and from disk: whole or not at all, and the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finsentiment.errors import InputError
+
+
+@contextlib.contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place only if the block ends without error.
+
+    What is written at the temporary path, a file or a folder, is flushed to disk by the rename; after
+    an error nothing is left of it, and an older `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        scratch = Path(folder) / path.name
+        try:
+            yield scratch
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        if scratch.is_dir() and path.is_dir():
+            os.replace(path, Path(folder) / "old")
+        os.replace(scratch, path)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with whole(path) as scratch:
+        scratch.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with Unix line ends."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """`value` with every float in it rounded to `digits` significant digits, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item, digits) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a metrics tree as JSON: sorted keys, floats to six significant digits."""
+    write_text(path, json.dumps(rounded(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that the pipeline wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a small table (a plot's data) as CSV, floats to six significant digits."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
+    write_text(path, buffer.getvalue())
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet without pandas metadata, so that equal tables are equal bytes."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    with whole(path) as scratch:
+        pq.write_table(arrow, scratch, compression="zstd")
+
+
+def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet table that the pipeline wrote."""
+    return pq.read_table(path, columns=columns).to_pandas()
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_folder(path: str | Path) -> str:
+    """SHA-256 over the sorted names and contents of the files below a folder, hidden ones left out."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in Path(path).rglob("*") if p.is_file()):
+        name = file.relative_to(path).as_posix()
+        if not any(part.startswith(".") for part in name.split("/")):
+            digest.update(f"{name}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def cache_folder(*parts: str) -> Path:
+    """Folder `parts` below this project's cache: FINSENTIMENT_CACHE, or `finsentiment` in the user's cache.
+
+    It lies outside the repository so that experiments in other work trees find what one run fetched.
+    """
+    root = os.environ.get("FINSENTIMENT_CACHE")
+    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finsentiment"
+    folder = base.joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise InputError(f"the cache folder {folder} cannot be made ({error.strerror}); set FINSENTIMENT_CACHE to a folder that can be written") from None
+    return folder

@@ -1,0 +1,1 @@
+"""One thin script per node of the DAG: read, call the library, write. Run by `dvc repro`."""
