@@ -1,0 +1,1 @@
+"""Labelled sentences: sources, cleaning, near-twins, splits."""

@@ -1,0 +1,153 @@
+"""Labelled sentences from where users have them: a CSV file, or Financial PhraseBank from the hub or as a zip."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from finsentiment.corpus.cleaning import checked
+from finsentiment.errors import InputError
+from finsentiment.params import Corpus
+
+# The four nested files of Financial PhraseBank v1.0 (Malo et al. 2014) by least agreement in percent, and the
+# SHA-256 of each: pinned here and not beside the address, so that a zip from anywhere meets the same check.
+PHRASEBANK = {
+    50: ("Sentences_50Agree.txt", "bb1b4df6de05d50b146f87a9d4d024b69f947066445f2384f014c3564c1612c8"),
+    66: ("Sentences_66Agree.txt", "725adb1de7d33977b0c2f63c33d5ad60e3c623b916856e18663915dfe47b6981"),
+    75: ("Sentences_75Agree.txt", "a7ca39fb9dc60aed1c323ee635494aed4acdfc05e0349a9e74367502325303a4"),
+    100: ("Sentences_AllAgree.txt", "5fb370b3005b9a2759f708849a691ad2e4d2593d4c995c1afde229398a516594"),
+}
+COLUMNS = ("text", "label", "agreement")
+
+
+def load(corpus: Corpus) -> pd.DataFrame:
+    """The rows of a corpus, checked, duplicates and all.
+
+    Returns
+    -------
+    DataFrame indexed by the line of the file, with `text` (cleaned), `label` and, where the source has it,
+    `agreement` (share of the annotators, 0.5 to 1, or NaN).
+
+    Raises
+    ------
+    InputError
+        The file can't be had or read, or a row breaks the schema.
+    """
+    if corpus.source == "phrasebank":
+        return read_phrasebank(corpus.path, corpus.agreement)
+    return read_csv(corpus.path, required=("text", "label"))
+
+
+def read_csv(path: str, required: tuple[str, ...]) -> pd.DataFrame:
+    """Read and check a UTF-8 CSV file with a header: columns `text`, `label`, `agreement`, any other is left out.
+
+    Read with `csv` and not with pandas, which knows no line numbers and fills up a row with too few values.
+    """
+    content = _bytes(path)
+    try:
+        text = content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{content[error.start]:02x} at offset {error.start}"
+        raise InputError(f"{path}, line {line}: {byte} is not UTF-8; save the file as UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    line = 1
+    try:
+        header = next(reader, [])
+        for column in COLUMNS:
+            times = header.count(column)
+            if times > 1 or (times == 0 and column in required):
+                raise InputError(
+                    f"{path}, line 1: column '{column}' is there {times} times (the header is {','.join(header)!r}); "
+                    f"expected {' and '.join(required)} once each, as names in a first line"
+                )
+        line = reader.line_num + 1
+        for row in reader:
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"{path}, line {line}: {len(row)} values, expected {len(header)} ({','.join(header)}); "
+                    "put a text that holds commas in double quotes"
+                )
+            if row:
+                lines.append(line)
+                rows.append(row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        mend = "close every double quote, and write one within a text twice"
+        raise InputError(f"{path}, line {line}: not CSV ({error}); {mend}") from None
+    table = pd.DataFrame(rows, columns=header, index=lines, dtype="str")
+    return checked(table[[column for column in COLUMNS if column in header]], path)
+
+
+def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
+    """Read the PhraseBank file of sentences with at least `agreement` percent.
+
+    `path` is the zip, or a `.json` file that says where on the hub it is (the arguments of `hf_hub_download`).
+    The column `agreement` is that of the strictest file that has the row.
+    """
+    archive = fetch(path) if path.endswith(".json") else path
+    levels: dict[tuple[str, ...], float] = {}
+    for level, (name, sha256) in PHRASEBANK.items():
+        # Latin-1, CR LF, one `sentence@label` a line; a sentence may hold an @ itself
+        lines = _member(archive, name, sha256).decode("latin-1").splitlines()
+        rows = [tuple(line.rsplit("@", 1)) for line in lines]
+        levels |= dict.fromkeys(rows, level / 100)
+        if level == agreement:
+            chosen = pd.DataFrame(rows, columns=["text", "label"], index=range(1, len(rows) + 1))
+    chosen["agreement"] = [levels[row] for row in zip(chosen["text"], chosen["label"], strict=True)]
+    return checked(chosen, f"{archive}: {PHRASEBANK[agreement][0]}")
+
+
+def fetch(pin: str) -> str:
+    """Path of the file that the pin file names, in the hub's own cache; downloaded if it isn't there yet."""
+    from huggingface_hub import hf_hub_download  # here, because only this source needs it
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import logging
+
+    try:
+        content = json.loads(_bytes(pin))
+        where = {name: content[name] for name in ("repo_id", "repo_type", "revision", "filename")}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{pin}: expected a JSON object with repo_id, repo_type, revision and filename") from None
+    logging.set_verbosity_error()  # its warnings on every retry, which the error below sums up
+    try:
+        return hf_hub_download(**where)
+    except (HTTPError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{where['filename']} of {where['repo_id']} at revision {where['revision']} cannot be had from the Hugging "
+            f"Face hub ({type(error).__name__}); try again with a connection, or put the zip anywhere and set "
+            "corpus.path to it, or set corpus.source=sample and corpus.path=data/sample/sentences.csv"
+        ) from None
+
+
+def _member(archive: str, name: str, sha256: str) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(_bytes(archive))) as file:
+            content = file.read(f"FinancialPhraseBank-v1.0/{name}")
+    except (zipfile.BadZipFile, KeyError):
+        raise InputError(
+            f"{archive}: not the zip of Financial PhraseBank v1.0, expected FinancialPhraseBank-v1.0/{name} in it; "
+            "correct corpus.path, or take the file away and download it again"
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(f"{archive}: {name} has SHA-256 {found}, expected {sha256}; download the zip again")
+    return content
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct the path in params.yaml") from None
