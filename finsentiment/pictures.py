@@ -1,0 +1,61 @@
+"""Pictures of an evaluation, as PNG bytes that are the same every time."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from finsentiment.labels import LABELS
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, without the name of the software that drew it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def confusion_picture(counts: np.ndarray, title: str) -> bytes:
+    """A confusion table (3, 3), true classes in rows: each cell with its count and its share of the row."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(4.8, 4.8), layout="constrained")
+    axes = figure.add_subplot(xlabel="predicted", ylabel="actual")
+    axes.set_title(f"{title}\n(count, and share of the actual class)")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        share = shares[row, column]
+        ink = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{count}\n{share:.0%}", ha="center", va="center", color=ink, fontsize=12)
+    axes.set_xticks(range(len(LABELS)), LABELS)
+    axes.set_yticks(range(len(LABELS)), LABELS)
+    return png(figure)
+
+
+def reliability_picture(before: pd.DataFrame, after: pd.DataFrame, errors: tuple[float, float]) -> bytes:
+    """Confidence against accuracy, before and after temperature scaling, over the number of sentences.
+
+    Parameters
+    ----------
+    before, after
+        Tables of `finsentiment.evaluation.reliability`.
+    errors
+        The expected calibration error of each.
+    """
+    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    top.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    styles = (("before scaling", before, errors[0], ORANGE, "s"), ("after scaling", after, errors[1], BLUE, "o"))
+    for name, table, error, colour, marker in styles:
+        label = f"{name} (calibration error {error:.3f})"
+        top.plot(table["confidence"], table["accuracy"], color=colour, marker=marker, label=label)
+        bottom.plot(table["confidence"], table["count"], color=colour, marker=marker)
+    top.set(title="Is a confidence of 0.8 right 8 times in 10?", ylabel="accuracy", xlim=(0.3, 1.02), ylim=(0, 1.02))
+    top.legend(loc="lower right", fontsize=9)
+    bottom.set(xlabel="confidence", ylabel="sentences", ylim=(0, None))
+    return png(figure)

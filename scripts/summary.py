@@ -1,0 +1,87 @@
+"""Print what the last run found: run as `python -m scripts.summary` after `dvc repro`."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import dvc.api
+
+from finsentiment.errors import InputError, command
+from finsentiment.files import read_json
+from finsentiment.params import validate
+
+SYSTEMS = {
+    "zero_shot": "zero-shot",
+    "zero_shot_calibrated": "zero-shot, calibrated",
+    "tfidf": "TF-IDF + logistic reg.",
+    "lexicon": "finance lexicon",
+    "majority": "always the largest class",
+}
+CAVEAT = """\
+  A simulated market shows that the method works, not that real returns can be
+  forecast: the effect of news is a parameter (market.simulated.drift)."""
+WHERE = """\
+Where to look next: dvc metrics show (every figure), dvc plots show (pictures),
+  metrics/evaluate/errors.csv (the worst errors), metrics/backtest.json (the
+  evidence behind the verdict)"""
+
+
+def summary(metrics: Path, corpus: str, market: str) -> str:
+    """The result as text, at most 80 columns wide.
+
+    Parameters
+    ----------
+    metrics
+        Folder with `baseline.json`, `evaluate.json` and `backtest.json`.
+    corpus, market
+        The values of `corpus.source` and `market.source`.
+
+    Raises
+    ------
+    InputError
+        If one of the files is not there.
+    """
+    baseline, ours, backtest = (_read(metrics / f"{name}.json") for name in ("baseline", "evaluate", "backtest"))
+    lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
+    p = "< 0.001" if lead["mcnemar_p"] < 0.001 else f"= {lead['mcnemar_p']:.3f}"
+    simulated = market == "simulated"
+    return "\n".join([
+        f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
+        "                              accuracy  95 % interval     macro F1",
+        _row("fine-tuned", ours),
+        *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
+        f"  Lead over best zero-shot    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
+        f"McNemar p {p}",
+        f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
+        "",
+        f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
+        f"  VERDICT: {verdict['value']}",
+        textwrap.fill(verdict["words"], 80, initial_indent="  ", subsequent_indent="  "),
+        *([CAVEAT] if simulated else []),
+        "",
+        WHERE,
+    ])
+
+
+def _row(name: str, scores: dict[str, Any]) -> str:
+    interval = f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}"
+    return f"  {name:<26}  {scores['accuracy']:>8.3f}  {interval:<16}  {scores['macro_f1']:.3f}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: expected the metrics of a whole run; run `dvc repro` first") from None
+
+
+def main() -> None:
+    """Print the summary of `metrics/`."""
+    params = validate(dvc.api.params_show("params.yaml"))
+    print(summary(Path("metrics"), params.corpus.source, params.market.source))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,55 @@
+"""Score the test sentences with what the fine-tuned model has to beat.
+
+Majority, finance lexicon, TF-IDF, and the base model read zero-shot, raw and with contextual calibration.
+Run by DVC, or as `python -m stages.baseline`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from finsentiment import baselines
+from finsentiment.errors import command
+from finsentiment.evaluation import codes, probability_table, scores
+from finsentiment.files import read_table, write_json, write_table
+from finsentiment.llm.base import load_causal
+from finsentiment.llm.zero_shot import read
+from stages.parameters import load
+
+
+def main() -> None:
+    """Write each system's probabilities of the test sentences, and its scores."""
+    params = load("baseline")
+    train, validation, test = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation", "test"))
+    texts = test["text"].tolist()
+
+    model, tokenizer = load_causal(params.model, threads=params.threads)
+    zero_shot = read(model, tokenizer, texts, params.baseline.prompt)
+    systems = {
+        "majority": baselines.majority(train, texts),
+        "lexicon": baselines.lexicon(train, texts),
+        "tfidf": baselines.tfidf(train, validation, texts),
+        "zero_shot": zero_shot.raw,
+        "zero_shot_calibrated": zero_shot.calibrated,
+    }
+
+    tables = []
+    for system, probabilities in systems.items():
+        table = probability_table(probabilities)
+        table.insert(0, "sentence_id", test["sentence_id"])
+        table.insert(1, "system", system)
+        tables.append(table)
+    predictions = pd.concat(tables).sort_values(["sentence_id", "system"])
+    write_table("data/baseline/predictions.parquet", predictions)
+
+    labels = codes(test["label"])
+    samples, bins = params.evaluate.bootstrap_samples, params.evaluate.calibration_bins
+    metrics = {
+        system: scores(probabilities, labels, test["agreement"], samples=samples, seed=params.seed, bins=bins)
+        for system, probabilities in systems.items()
+    }
+    write_json("metrics/baseline.json", metrics)
+
+
+if __name__ == "__main__":
+    command(main)
