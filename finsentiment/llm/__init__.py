@@ -1,0 +1,1 @@
+"""Language models: base models, zero-shot reading, the LoRA classifier, its training and use."""

