@@ -1,0 +1,1 @@
+"""News and prices: sources, trading sessions, features, walk-forward, verdict."""

@@ -1,0 +1,80 @@
+"""Trading sessions of an exchange: which session news counts for, and which sessions follow each other."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+
+import exchange_calendars as xc
+import numpy as np
+import pandas as pd
+
+from finsentiment.errors import InputError
+
+# Fixed, where the library's own bounds move with today's date; one calendar serves a whole run, since making one
+# takes a third of a second whatever its length.
+KNOWN = (pd.Timestamp("1970-01-01"), pd.Timestamp("2049-12-31"))
+
+
+@functools.lru_cache(maxsize=16)
+def calendar(exchange: str) -> xc.ExchangeCalendar:
+    """The exchange's calendar from 1970 to 2049, or as much of that as is known.
+
+    Raises InputError for an unknown exchange code.
+    """
+    try:
+        kind = type(xc.get_calendar(exchange))
+    except xc.errors.InvalidCalendarName:
+        raise InputError(
+            f"market.exchange = {exchange!r}: no calendar of exchange_calendars has this code; "
+            "take one such as XNYS (New York), XLON (London) or XTKS (Tokyo)"
+        ) from None
+    first, last = kind.bound_min() or KNOWN[0], kind.bound_max() or KNOWN[1]
+    return xc.get_calendar(exchange, start=max(first, KNOWN[0]), end=min(last, KNOWN[1]))
+
+
+def utc_values(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:
+    """Times with a zone as a `datetime64[us]` array in UTC, which NumPy can search."""
+    return pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy()
+
+
+def entry_session(published_at: pd.Series, exchange: str) -> pd.Series:
+    """The first session whose open comes strictly after each publication.
+
+    What is published at the very second of the open counts for the next session: a forecast that
+    trades at that open could not have read it.
+
+    Parameters
+    ----------
+    published_at : Series of datetime64 with a time zone, n rows
+    exchange : calendar code of exchange_calendars
+
+    Returns
+    -------
+    Series of datetime64[us], n rows, index of `published_at`
+        The session as a naive midnight date.
+
+    Raises
+    ------
+    InputError
+        For an unknown exchange, or news before the first or after the last session that its calendar knows.
+    """
+    if published_at.empty:
+        return pd.Series(np.array([], "datetime64[us]"), index=published_at.index)
+    published = utc_values(published_at)
+    known = calendar(exchange)
+    position = np.searchsorted(utc_values(known.opens), published, side="right")
+    for bad, at in ((position == 0, published.min()), (position == len(known.sessions), published.max())):
+        if bad.any():
+            raise InputError(
+                f"news published at {at} UTC: the calendar of {exchange} knows sessions from "
+                f"{known.first_session.date()} to {known.last_session.date()} only; correct the time or leave it out"
+            )
+    return pd.Series(known.sessions.as_unit("us").to_numpy()[position], index=published_at.index)
+
+
+def sessions_between(exchange: str, first: datetime.date, last: datetime.date) -> pd.DatetimeIndex:
+    """All sessions from `first` to `last`, both included where they are sessions, as naive dates (datetime64[us])."""
+    sessions = calendar(exchange).sessions.as_unit("us")
+    between = slice(*sessions.searchsorted([pd.Timestamp(first), pd.Timestamp(last) + pd.Timedelta(days=1)]))
+    return pd.DatetimeIndex(sessions[between], freq=None)

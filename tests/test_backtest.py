@@ -1,0 +1,220 @@
+"""The portfolio, the verdict's rule, and whole backtests of small markets whose truth is known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finsentiment.errors import InputError
+from finsentiment.files import rounded
+from finsentiment.market.backtest import run
+from finsentiment.market.evidence import Estimate, rank_among_placebos
+from finsentiment.market.portfolio import long_short, long_short_weights, portfolio_metrics, sharpe
+from finsentiment.market.verdict import verdict
+from finsentiment.params import Backtest, LightGBM
+
+PARAMS = Backtest(
+    train_sessions=60,
+    test_sessions=50,
+    embargo=1,
+    seeds=2,
+    min_tickers=5,
+    cost_bps=10.0,
+    bootstrap_samples=300,
+    placebos=20,
+    significance=0.05,
+    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=50, column_share=0.5, row_share=0.8),
+)
+
+
+def market(effect, seed=0, tickers=15, sessions=150):
+    """Features of noise, news on 4 of 10 rows; `effect(score, covered, session)` is added to returns of sd 1 %."""
+    rng = np.random.default_rng(seed)
+    session, ticker = (part.ravel() for part in np.indices((sessions, tickers)))
+    covered = rng.random(len(session)) < 0.4
+    score = np.where(covered, rng.uniform(-1, 1, len(session)), 0.0)
+    forward = rng.normal(0, 0.01, len(session)) + effect(score, covered, session)
+    forward[session == sessions - 1] = np.nan
+    return pd.DataFrame(
+        {
+            "session": pd.bdate_range("2024-01-01", periods=sessions).to_numpy()[session],
+            "ticker": np.array([f"T{k:02d}" for k in range(tickers)])[ticker],
+            "price_return": rng.normal(size=len(session)),
+            "price_volatility": rng.random(len(session)),
+            "attention_covered": covered.astype(float),
+            "attention_count": covered * rng.integers(1, 4, len(session)).astype(float),
+            "sentiment_level": score,
+            "sentiment_size": np.abs(score),
+            "forward_return": forward,
+        }
+    )
+
+
+def planted(score, covered, session):
+    return 0.015 * score
+
+
+@pytest.fixture(scope="module")
+def found():
+    return run(market(planted), PARAMS, horizon=1, seed=5, threads=1)
+
+
+def test_a_planted_signal_improves_the_forecast(found):
+    figures = found.metrics
+    assert found.verdict == figures["verdict"]["value"] == "improves"
+    assert figures["difference"]["sentiment"]["low"] > 0 and figures["difference"]["sentiment"]["p"] < 0.05
+    assert figures["placebo"]["p"] == 1 / 21 and figures["placebo"]["mean"] < figures["placebo"]["observed"] / 4
+    assert not figures["difference"]["attention"]["low"] > 0
+    assert figures["verdict"]["words"].startswith("Sentiment improves the forecast: mean daily rank IC 0.")
+    gains = found.importance.set_index(["arm", "feature"])["gain_share"]
+    assert gains["price_attention_sentiment"].idxmax() == "sentiment_level"
+
+
+def test_every_row_and_session_is_accounted_for(found):
+    counts = found.metrics["counts"]
+    assert counts == {
+        "folds": 2,
+        "rows": 2250,
+        "rows_without_forward_return": 15,
+        "sessions": 150,
+        "sessions_before_first_forecast": 60,
+        "sessions_below_min_tickers": 1,
+        "sessions_with_ic": 89,
+    }
+    assert found.ic.groupby("arm").size().tolist() == [89] * 3
+    assert found.equity.groupby("arm").size().tolist() == [90] * 3
+    last = found.ic.groupby("arm")["cumulative_ic"].last() / 89
+    assert last.to_dict() == pytest.approx({arm: ic["mean"] for arm, ic in found.metrics["ic"].items()})
+
+
+def test_shuffled_rows_columns_and_other_threads_give_the_same_bytes(found):
+    features = market(planted)
+    columns = np.random.default_rng(1).permutation(features.columns)
+    again = run(features.sample(frac=1, random_state=1)[columns], PARAMS, horizon=1, seed=5, threads=2)
+    assert json.dumps(rounded(again.metrics), sort_keys=True) == json.dumps(rounded(found.metrics), sort_keys=True)
+    for name in ("ic", "equity", "placebo", "importance"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name), check_exact=True)
+
+
+def test_sentiment_of_noise_is_no_evidence():
+    assert run(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).verdict == "no evidence"
+
+
+def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
+    found = run(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
+    assert found.verdict == "no evidence"
+    assert found.metrics["difference"]["attention"]["low"] > 0
+
+
+def test_a_signal_that_turns_against_its_past_hurts():
+    turning = market(lambda score, _, session: 0.02 * score * np.where(session < 62, 1, -1))
+    found = run(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
+    assert found.verdict == "hurts"
+    assert found.metrics["placebo"]["p_hurts"] == 1 / 21
+
+
+def test_scores_that_are_all_equal_are_no_evidence():
+    features = market(planted).assign(sentiment_level=0.0, sentiment_size=0.0)
+    found = run(features, PARAMS, 1, 5, 1)
+    assert found.verdict == "no evidence"
+    assert found.metrics["placebo"]["p"] == found.metrics["placebo"]["p_hurts"] == 1
+
+
+def test_features_that_are_all_equal_do_not_crash():
+    features = market(planted)
+    names = [name for name in features if name.startswith(("price_", "attention_", "sentiment_"))]
+    found = run(features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1)
+    assert found.verdict == "no evidence"
+    assert {figures["mean"] for figures in found.metrics["ic"].values()} == {0.0}
+    assert {figures["turnover"] for figures in found.metrics["portfolio"].values()} == {0.0}
+
+
+def test_bad_features_are_refused_by_name():
+    features = market(planted)
+    first = features.iloc[[0]]
+    cases = {
+        r"no column forward_return, sentiment_\*": features[["session", "ticker", "price_return", "attention_covered"]],
+        r"session 2024-01-01, ticker T00 twice": pd.concat([features, first]),
+        r"infinite price_return at session 2024-01-01, ticker T00": pd.concat(
+            [first.assign(price_return=np.inf), features.iloc[1:]]
+        ),
+        r"hold 50 sessions and backtest.train_sessions = 60": features[: 50 * 15],
+        r"only 9 of the 10 forecast sessions have backtest.min_tickers = 5": pd.concat(
+            [features[: 69 * 15], features[69 * 15 : 70 * 15].assign(forward_return=np.nan)]
+        ),
+    }
+    for message, broken in cases.items():
+        with pytest.raises(InputError, match=message):
+            run(broken, PARAMS, 1, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "below", "above", "expected"),
+    [
+        (0.01, 0.03, 20, 0, "improves"),
+        (0.01, 0.03, 19, 1, "no evidence"),  # a placebo does as well
+        (-0.01, 0.05, 20, 0, "no evidence"),  # the interval holds 0
+        (0.0, 0.05, 20, 0, "no evidence"),
+        (-0.03, -0.01, 0, 20, "hurts"),
+        (-0.03, -0.01, 1, 19, "no evidence"),
+        (-0.03, -0.01, 20, 0, "no evidence"),  # columns without meaning do worse still
+        (0.01, 0.03, 5, 0, "improves"),  # too few placebos for 0.05: better than all of them
+        (0.01, 0.03, 4, 1, "no evidence"),
+        (0.01, 0.03, 0, 0, "improves"),  # no placebos: the interval decides
+    ],
+)
+def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above, expected):
+    difference = Estimate((low + high) / 2, low, high, 0.01, 3.0)
+    against = rank_among_placebos(0.0, np.array([-1.0] * below + [1.0] * above))
+    assert verdict(difference, against, significance=0.05) == expected
+
+
+FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A
+RETURN = np.array([0.04, 0.9, 0.9, 0.9, -0.02, 0.01, 0.9, 0.9, 0.9, 0.03])
+SESSION, TICKER = np.repeat([7, 8], 5), np.tile(list("ABCDE"), 2)
+
+
+def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
+    trades = long_short(FORECAST, RETURN, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=20)
+    # +1/2 A -1/2 E, then the reverse: 1 to enter, 2 to turn round, 1 to close at the end.
+    np.testing.assert_allclose(trades.gross, [0.03, 0.01])
+    np.testing.assert_allclose(trades.turnover, [1, 3])
+    np.testing.assert_allclose(trades.net, [0.028, 0.004])
+    np.testing.assert_allclose(trades.equity, [1.028, 1.028 * 1.004])
+    figures = portfolio_metrics(trades, horizon=1, samples=100, significance=0.05, seed=1)
+    assert figures["break_even_bps"] == pytest.approx(100)
+    assert figures["gross_return"] == pytest.approx(0.02 * 252)
+    assert figures["turnover"] == 2 and figures["max_drawdown"] == 0
+    assert sharpe(np.array([0.0, 0.02]), 252) == pytest.approx(0.01 / (0.02 / np.sqrt(2)) * np.sqrt(252))
+
+
+def test_drawdown_counts_from_the_capital_at_the_start():
+    trades = long_short(-FORECAST, RETURN, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    figures = portfolio_metrics(trades, horizon=1, samples=100, significance=0.05, seed=1)
+    assert figures["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
+
+
+def test_a_longer_horizon_trades_when_the_last_position_ends():
+    trades = long_short(FORECAST, RETURN, SESSION, TICKER, horizon=2, min_tickers=5, cost_bps=0)
+    assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
+
+
+def test_what_has_no_price_is_not_traded():
+    unknown = np.where((SESSION == 8) | (TICKER == "A"), np.nan, RETURN)
+    trades = long_short(FORECAST, unknown, SESSION, TICKER, horizon=1, min_tickers=4, cost_bps=0)
+    np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0])
+    np.testing.assert_allclose(trades.turnover, [1, 1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=30))
+def test_the_portfolio_is_neutral_and_equal_forecasts_weigh_the_same(forecast):
+    values = np.array(forecast, dtype=float)
+    weight = long_short_weights(values, np.zeros(len(values), dtype=int), min_tickers=2)
+    assert weight.sum() == pytest.approx(0, abs=1e-12) and np.abs(weight).sum() <= 1 + 1e-12
+    assert all(np.ptp(weight[values == value]) < 1e-12 for value in set(forecast))
+    if len(set(forecast)) == 1:
+        assert np.abs(weight).max() < 1e-12

@@ -1,0 +1,100 @@
+"""What the stages depend on is declared whole: imports against `deps`, parameters read against `params`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from finsentiment.params import Params
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def imported(file: Path) -> set[Path]:
+    """Files of this project that `file` imports, directly or through others; empty packages don't count."""
+    found, open_files = set(), [file]
+    while open_files:
+        for module in _modules(ast.parse(open_files.pop().read_text())):
+            path = ROOT / (module.replace(".", "/") + ".py")
+            if path.is_file() and path not in found:
+                found.add(path)
+                open_files.append(path)
+    return found
+
+
+def _modules(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.split(".")[0] in ("finsentiment", "stages")}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Dotted names of all leaves of a section of the parameters."""
+    names = set()
+    for name, field in model.model_fields.items():
+        section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        names |= leaves(field.annotation, f"{prefix}{name}.") if section else {prefix + name}
+    return names
+
+
+def read_parameters(file: Path) -> set[str]:
+    """Leaves that a stage script reads through `params.…`, a section standing for all its leaves."""
+    chains = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if parts and isinstance(node, ast.Name) and node.id == "params":
+            chains.add(".".join(reversed(parts)))
+    every = leaves(Params)
+    whole = {chain for chain in chains if not any(other.startswith(chain + ".") for other in chains)}
+    return {leaf for leaf in every for chain in whole if leaf == chain or leaf.startswith(chain + ".")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_library_file_a_stage_imports_is_a_dependency_and_none_is_idle(stage: str) -> None:
+    script = ROOT / "stages" / f"{stage}.py"
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == {path.relative_to(ROOT).as_posix() for path in imported(script) | {script}}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_parameter_a_stage_reads_is_declared_leaf_by_leaf_and_none_is_idle(stage: str) -> None:
+    # A parameter that names an input file reaches the stage as a dependency too.
+    assert set(STAGES[stage]["params"]) == read_parameters(ROOT / "stages" / f"{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_says_what_it_does_and_depends_on_the_pinned_packages(stage: str) -> None:
+    assert STAGES[stage]["desc"] and "requirements.txt" in STAGES[stage]["deps"]
+
+
+def test_packages_hold_no_code_so_that_leaving_them_out_of_the_dependencies_is_safe() -> None:
+    for package in (ROOT / "finsentiment").rglob("__init__.py"):
+        body = ast.parse(package.read_text()).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr), f"{package} holds code"
+
+
+def test_params_yaml_holds_exactly_the_known_parameters() -> None:
+    def names(tree: dict, prefix: str = "") -> set[str]:
+        return {
+            name
+            for key, value in tree.items()
+            for name in (names(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key})
+        }
+
+    assert names(yaml.safe_load((ROOT / "params.yaml").read_text())) == leaves(Params)
+
+
+def test_every_parameter_is_read_by_some_stage() -> None:
+    assert set().union(*(STAGES[stage]["params"] for stage in STAGES)) == leaves(Params)

@@ -1,0 +1,218 @@
+"""Features: hand-checked values, gaps, and no look at the future."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finsentiment import params
+from finsentiment.errors import InputError
+from finsentiment.market import features
+from finsentiment.market.sessions import entry_session, sessions_between
+
+SETTINGS = params.Features(horizon=1, window=5, half_life=1.0, surprise_window=5)
+SESSIONS = sessions_between("XNYS", pd.Timestamp("2023-06-01"), pd.Timestamp("2023-07-20"))
+
+
+def random_market(seed: int, tickers: int = 4, headlines: int = 60):
+    """Prices over SESSIONS with a few gaps, news at any time within them, and a score for each headline."""
+    rng = np.random.default_rng(seed)
+    days, shape = len(SESSIONS), (len(SESSIONS), tickers)
+    close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))
+    opening = close * np.exp(rng.normal(0, 0.01, shape))
+    prices = pd.DataFrame(
+        {
+            "ticker": np.repeat([f"T{k}" for k in range(tickers)], days),
+            "session": np.tile(SESSIONS.to_numpy(), tickers),
+            "open": opening.T.ravel(),
+            "high": (np.maximum(opening, close) * 1.01).T.ravel(),
+            "low": (np.minimum(opening, close) * 0.99).T.ravel(),
+            "close": close.T.ravel(),
+            "volume": rng.integers(0, 1000, days * tickers).astype(float),
+        }
+    )
+    prices = prices.drop(index=rng.choice(np.arange(1, days - 1), 2, replace=False)).reset_index(drop=True)
+    first = pd.Timestamp("2023-06-01", tz="UTC")
+    seconds = np.sort(rng.integers(0, 49 * 86400, headlines))
+    seconds[0], seconds[-1] = 0, 49 * 86400  # the same news period whatever happens in between
+    news = pd.DataFrame(
+        {
+            "news_id": [f"n{i:03d}" for i in range(headlines)],
+            "published_at": (first + pd.to_timedelta(seconds, unit="s")).astype("datetime64[us, UTC]"),
+            "ticker": rng.choice([f"T{k}" for k in range(tickers)], headlines),
+            "headline": "x",
+            "source": "test",
+        }
+    )
+    return prices, news, pd.DataFrame({"news_id": news["news_id"], "score": rng.uniform(-1, 1, headlines)})
+
+
+def build(prices, news, scores, settings=SETTINGS):
+    return features.build(prices, news, scores, settings, "XNYS")[0]
+
+
+@given(seed=st.integers(0, 10_000), day=st.integers(2, len(SESSIONS) - 2))
+@settings(deadline=None, max_examples=12)
+def test_features_do_not_move_when_anything_later_changes(seed, day):
+    prices, news, scores = random_market(seed)
+    t = SESSIONS[day]
+    before = build(prices, news, scores)
+
+    rng = np.random.default_rng(seed + 1)
+    later = prices["session"] >= t
+    changed = prices.copy()
+    fields = ["open", "high", "low", "close", "volume"]
+    changed.loc[later, fields] *= rng.uniform(0.5, 2.0, (later.sum(), 1))
+    unread = entry_session(news["published_at"], "XNYS") > t
+    rewritten = scores["score"].mask(unread, rng.uniform(-1, 1, len(scores)))
+    moved = news["ticker"].mask(unread, "T0")
+    after = build(changed, news.assign(ticker=moved), scores.assign(score=rewritten))
+
+    names = [name for name in before if name != "forward_return"]
+    pd.testing.assert_frame_equal(
+        before.loc[before["session"] <= t, names], after.loc[after["session"] <= t, names], check_exact=True
+    )
+
+
+@given(seed=st.integers(0, 10_000), day=st.integers(7, len(SESSIONS) - 2))
+@settings(deadline=None, max_examples=12)
+def test_what_came_before_the_open_does_move_the_features(seed, day):
+    prices, news, scores = random_market(seed)
+    t = SESSIONS[day]
+    changed = prices.copy()
+    yesterday = prices["session"] == SESSIONS[day - 1]
+    changed.loc[yesterday, ["open", "high", "low", "close"]] *= 1.5
+    before, after = build(prices, news, scores), build(changed, news, scores)
+    rows = before["session"] == t
+    known = rows & before["price_return_1"].notna()
+    assert (before["price_return_1"][known] != after["price_return_1"][known]).all()
+    read = entry_session(news["published_at"], "XNYS") == t
+    if read.any():
+        other = build(prices, news, scores.assign(score=scores["score"].mask(read, 2.0)))
+        assert (before["sentiment_level"][rows] != other["sentiment_level"][rows]).any()
+
+
+def table_of(tickers: dict[str, list[float | None]]) -> pd.DataFrame:
+    """Prices that open and close at the given values on the sessions from 2023-06-01, None for a gap."""
+    rows = [
+        (ticker, SESSIONS[day], price, price, price, price, 100.0)
+        for ticker, path in tickers.items()
+        for day, price in enumerate(path)
+        if price is not None
+    ]
+    return pd.DataFrame(rows, columns=["ticker", "session", "open", "high", "low", "close", "volume"])
+
+
+def news_of(*rows: tuple[str, str, float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """News and scores from (published_at, ticker, score)."""
+    news = pd.DataFrame(rows, columns=["published_at", "ticker", "score"])
+    news["published_at"] = pd.to_datetime(news["published_at"], utc=True).astype("datetime64[us, UTC]")
+    news.insert(0, "news_id", [f"n{i}" for i in range(len(news))])
+    return news.drop(columns="score"), news[["news_id", "score"]]
+
+
+def test_sentiment_by_hand():
+    prices = table_of({"A": [10] * 5, "B": [10] * 5})
+    news, scores = news_of(
+        ("2023-06-01T12:00Z", "A", 1.0),  # before the open of 06-01
+        ("2023-06-01T18:00Z", "A", 0.5),  # within trading hours: counts for 06-02
+        ("2023-06-01T22:00Z", "A", -0.5),  # after the close: 06-02 too
+        ("2023-06-04T12:00Z", "A", -1.0),  # Sunday: Monday 06-05
+        ("2023-06-07T12:00Z", "A", 0.0),
+    )
+    a = build(prices, news, scores).query("ticker == 'A'").reset_index(drop=True)
+    assert a["sentiment_level"].tolist() == [1.0, 0.0, -1.0, 0.0, 0.0]
+    assert a["sentiment_dispersion"].tolist() == [0.0, 0.5, 0.0, 0.0, 0.0]
+    # Half-life of one session. Sums: 1, .5, -.75, -.375, -.1875; counts: 1, 2.5, 2.25, 1.125, 1.5625
+    expected = [1 / 2, 0.5 / 3.5, -0.75 / 3.25, -0.375 / 2.125, -0.1875 / 2.5625]
+    assert a["sentiment_decayed"].to_numpy() == pytest.approx(expected)
+    assert a["sentiment_change"].to_numpy() == pytest.approx([1, -1 / 2, -1 - 0.5 / 3.5, 0, 0.375 / 2.125])
+    assert a["sentiment_surprise"].to_numpy() == pytest.approx([1, -1, -1 - 1 / 3, 0, 0])
+    assert a["attention_count"].to_numpy() == pytest.approx(np.log([2, 3, 2, 1, 2]))
+    assert a["attention_mean_5"].to_numpy() == pytest.approx([1, 1.5, 4 / 3, 1, 1])
+    assert a["attention_abnormal"].to_numpy() == pytest.approx(np.log([2, 3 / 2, 2 / 2.5, 1 / (7 / 3), 2 / 2]))
+    assert a["attention_covered"].tolist() == [1, 1, 1, 0, 1]
+
+
+def test_without_news_a_row_is_neutral_and_flagged_never_dropped():
+    prices = table_of({"A": [10] * 5, "B": [10] * 5})
+    news, scores = news_of(("2023-06-01T12:00Z", "A", 1.0), ("2023-06-07T12:00Z", "A", 1.0))
+    frame = build(prices, news, scores)
+    assert len(frame) == 10
+    quiet = frame[frame["ticker"] == "B"]
+    assert (quiet.filter(regex="^(sentiment|attention)_") == 0).all(axis=None)
+    assert not frame.filter(regex="^(sentiment|attention)_").isna().any(axis=None)
+
+
+def test_prices_and_forward_returns_by_hand():
+    path = [10.0, 11.0, 12.0, 9.0, 10.0, 10.0, 12.0, 15.0]
+    prices = table_of({"A": path})
+    prices["open"] = prices["close"] - 0.5
+    prices["low"] = prices["open"]
+    prices["volume"] = [1.0, 1, 1, 1, 6, 1, 1, 1]
+    news, scores = news_of(("2023-06-01T12:00Z", "A", 1.0), ("2023-06-12T12:00Z", "A", 1.0))
+    a = build(prices, news, scores, SETTINGS.model_copy(update={"horizon": 2}))
+    assert len(a) == 8
+    assert a["price_return_1"].to_numpy()[2:] == pytest.approx(np.log([11 / 10, 12 / 11, 9 / 12, 10 / 9, 1, 12 / 10]))
+    assert a["price_return_1"].isna().tolist() == [True, True] + [False] * 6
+    assert a["price_return_5"].to_numpy()[6:] == pytest.approx(np.log([10 / 10, 12 / 11]))
+    assert a["price_overnight"].to_numpy()[2:4] == pytest.approx(np.log([10.5 / 10, 11.5 / 11]))
+    assert a["price_intraday"].to_numpy()[1:3] == pytest.approx(np.log([10 / 9.5, 11 / 10.5]))
+    assert a["price_range"].to_numpy()[1] == pytest.approx(np.log(10 / 9.5))
+    assert a["price_volume_ratio"].to_numpy()[5] == pytest.approx(6 / 2)
+    assert a["price_volatility"].to_numpy()[6] == pytest.approx(np.std(np.diff(np.log(path[:6])), ddof=1))
+    gross = [11.5 / 9.5, 8.5 / 10.5, 9.5 / 11.5, 9.5 / 8.5, 11.5 / 9.5, 14.5 / 9.5]
+    assert a["forward_return"].to_numpy()[:6] + 1 == pytest.approx(gross)
+    assert a["forward_return"].isna().tolist() == [False] * 6 + [True] * 2
+
+
+def test_a_gap_in_prices_stays_a_missing_session_and_shifts_nothing():
+    prices = table_of({"A": [10, 11, None, 13, 14, 15], "B": [10] * 6})
+    news, scores = news_of(("2023-06-01T12:00Z", "B", 1.0), ("2023-06-08T12:00Z", "B", 1.0))
+    frame, facts = features.build(prices, news, scores, SETTINGS, "XNYS")
+    a = frame[frame["ticker"] == "A"].reset_index(drop=True)
+    assert a["session"].tolist() == SESSIONS[:6].tolist()
+    expected = [np.nan, np.nan, np.log(1.1), np.nan, np.nan, np.log(14 / 13)]
+    assert a["price_return_1"].to_numpy() == pytest.approx(expected, nan_ok=True)
+    forward = [0.1, np.nan, np.nan, 14 / 13 - 1, 15 / 14 - 1, np.nan]
+    assert a["forward_return"].to_numpy() == pytest.approx(forward, nan_ok=True)
+    assert facts["price_gaps"] == 1 and facts["rows"] == 12 == facts["price_rows_in"] + 1
+    assert facts["rows_without_forward_return"] == 4
+
+
+def test_rows_cover_the_news_period_and_every_headline_is_accounted_for():
+    prices = table_of({"A": [10] * 10, "B": [None] * 5 + [10] * 5})
+    news, scores = news_of(
+        ("2023-06-05T12:00Z", "A", 1.0),  # the third session
+        ("2023-06-06T12:00Z", "B", 1.0),  # before B is listed
+        ("2023-06-09T12:00Z", "A", 1.0),  # the seventh session
+        ("2023-06-30T12:00Z", "A", 1.0),  # after the last price
+    )
+    frame, facts = features.build(prices, news, scores, SETTINGS, "XNYS")
+    assert frame["session"].unique().tolist() == SESSIONS[2:7].tolist()
+    assert frame[["session", "ticker"]].equals(frame[["session", "ticker"]].sort_values(["session", "ticker"]))
+    assert (facts["rows"], facts["rows_outside_news"], facts["price_rows_in"]) == (7, 8, 15)
+    names = ("news_in", "news_used", "news_after_last_session", "news_without_row")
+    assert [facts[name] for name in names] == [4, 2, 1, 1]
+    # Prices from before the first news still serve the features, as does the open after the last.
+    assert frame["price_return_1"].notna().sum() == 5 and frame["forward_return"].notna().all()
+
+
+def test_the_order_of_the_rows_changes_nothing():
+    prices, news, scores = random_market(3)
+    mixed = [frame.sample(frac=1, random_state=1) for frame in (prices, news, scores)]
+    pd.testing.assert_frame_equal(build(prices, news, scores), build(*mixed))
+
+
+def test_a_headline_without_a_score_is_an_error():
+    prices, news, scores = random_market(3)
+    with pytest.raises(InputError, match="1 of 60 headlines have no score, first news_id = 'n007'.*score_news"):
+        build(prices, news, scores.drop(index=7))
+
+
+def test_news_and_prices_of_different_times_are_an_error():
+    prices, _, _ = random_market(3)
+    news, scores = news_of(("2020-06-01T12:00Z", "T1", 1.0))
+    with pytest.raises(InputError, match="no news counts for any session that has prices"):
+        build(prices, news, scores)

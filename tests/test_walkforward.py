@@ -1,0 +1,148 @@
+"""Walk-forward, rank IC, bootstrap and placebo: no look at the future, and figures against hand-checked values."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from finsentiment.errors import InputError
+from finsentiment.market.evidence import estimate, rank_among_placebos, rank_ic, shuffle_within
+from finsentiment.market.walkforward import expanding_folds, rank_target, walk_forward
+from finsentiment.params import LightGBM
+
+SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=4, min_leaf=10, column_share=0.5, row_share=0.8)
+quick = settings(max_examples=50, deadline=None)
+
+
+def test_a_label_that_ends_in_the_fold_or_the_embargo_trains_nothing():
+    folds = expanding_folds(sessions=10, train_sessions=6, test_sessions=3, horizon=2, embargo=1)
+    # Session 2's label is known at the open of 4; one session of embargo, and the fold begins at 6.
+    assert [(train.tolist(), test.tolist()) for train, test in folds] == [
+        ([0, 1, 2], [6, 7, 8]),
+        ([0, 1, 2, 3, 4, 5], [9]),
+    ]
+
+
+@quick
+@given(st.integers(1, 60), st.integers(1, 30), st.integers(1, 9), st.integers(0, 9), st.integers(1, 80))
+def test_every_session_after_the_first_is_forecast_once_by_what_was_known(train, test, horizon, embargo, more):
+    train += horizon + embargo
+    folds = expanding_folds(train + more, train, test, horizon, embargo)
+    assert np.concatenate([tested for _, tested in folds]).tolist() == list(range(train, train + more))
+    for trained, tested in folds:
+        assert trained.tolist() == list(range(len(trained)))
+        assert trained[-1] + horizon + embargo == tested[0] - 1
+
+
+def test_too_few_sessions_are_refused_with_their_numbers():
+    with pytest.raises(InputError, match=r"hold 252 sessions and backtest.train_sessions = 252"):
+        expanding_folds(252, 252, 21, 1, 1)
+    with pytest.raises(InputError, match=r"train_sessions = 20 leaves nothing .*horizon = 15 .*embargo = 5"):
+        expanding_folds(300, 20, 21, 15, 5)
+
+
+def test_the_target_is_the_rank_within_the_session():
+    returns = np.array([0.01, -0.5, 0.02, 9.0, np.nan, 0.3, 0.3])
+    session = np.array([0, 0, 0, 0, 0, 1, 1])
+    expected = [-0.125, -0.375, 0.125, 0.375, np.nan, 0.0, 0.0]
+    np.testing.assert_allclose(rank_target(returns, session), expected)
+
+
+@pytest.fixture(scope="module")
+def panel():
+    rng = np.random.default_rng(3)
+    session = np.repeat(np.arange(40), 8)
+    columns = rng.normal(size=(320, 4))
+    return columns, columns[:, 0] + rng.normal(size=320), session, expanding_folds(40, 20, 10, 2, 1)
+
+
+def test_nothing_after_the_purge_moves_a_forecast(panel):
+    columns, target, session, folds = panel
+    before, _ = walk_forward(columns, target, session, folds, SMALL, [1, 2], 1)
+    later_columns, later_target = columns.copy(), target.copy()
+    later_target[session > folds[0][0][-1]] *= -1
+    later_columns[session > folds[0][1][-1]] = 0
+    after, _ = walk_forward(later_columns, later_target, session, folds, SMALL, [1, 2], 1)
+    first = np.isin(session, folds[0][1])
+    assert np.array_equal(before[first], after[first])
+    assert not np.array_equal(before[session >= 30], after[session >= 30])
+
+
+def test_threads_do_not_change_a_forecast_and_seeds_do(panel):
+    one, gain = walk_forward(*panel, SMALL, [1, 2], 1)
+    assert np.array_equal(one, walk_forward(*panel, SMALL, [1, 2], 2)[0], equal_nan=True)
+    assert not np.array_equal(one, walk_forward(*panel, SMALL, [1, 3], 1)[0], equal_nan=True)
+    assert np.isnan(one).tolist() == (panel[2] < 20).tolist()
+    assert gain.sum() == pytest.approx(1) and gain.argmax() == 0
+
+
+def test_a_fold_without_any_label_is_refused(panel):
+    columns, target, session, folds = panel
+    with pytest.raises(InputError, match="none of the first 17 sessions"):
+        walk_forward(columns, np.full_like(target, np.nan), session, folds, SMALL, [1], 1)
+
+
+def test_rank_ic_of_hand_checked_sessions():
+    forecast = np.array([1.0, 2, 3, 4, 7, 7, 7, 1, 2, 3, 1, 2])
+    outcome = np.array([0.1, 0.2, 0.9, 0.3, 1, 2, 3, 3, 2, np.nan, 1, 2])
+    session = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3])
+    ic = rank_ic(forecast, outcome, session, min_tickers=3)
+    # Session 0: 1 - 6 x (1 + 1) / (4 x 15); session 1: no opinion; sessions 2 and 3: two tickers are too few.
+    np.testing.assert_allclose(ic, [0.8, 0.0, np.nan, np.nan])
+    assert rank_ic(forecast, outcome, session, min_tickers=2)[2] == pytest.approx(-1)
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=20))
+def test_rank_ic_is_spearmans_with_ties(pairs):
+    forecast, outcome = np.array(pairs, dtype=float).T
+    expected = 0.0 if np.ptp(forecast) == 0 or np.ptp(outcome) == 0 else spearmanr(forecast, outcome).statistic
+    assert rank_ic(forecast, outcome, np.zeros(len(pairs), dtype=int), 2)[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_interval_of_independent_values_is_the_textbooks():
+    values = np.random.default_rng(0).normal(0.1, 1, 400)
+    found = estimate(values, horizon=1, samples=2000, significance=0.05, seed=1)
+    error = values.std() / 20
+    assert found.mean == pytest.approx(values.mean())
+    textbook = (found.mean - 1.96 * error, found.mean + 1.96 * error)
+    assert (found.low, found.high) == pytest.approx(textbook, abs=0.25 * error)
+    assert found.hac_t == pytest.approx(found.mean / error, rel=0.2)
+
+
+def test_the_interval_of_a_sluggish_series_is_wider():
+    shocks = np.random.default_rng(0).normal(size=400)
+    sluggish = np.convolve(shocks, np.ones(10), "valid")
+    wide, narrow = (estimate(x, 10, 500, 0.05, 1) for x in (sluggish, np.random.default_rng(1).permutation(sluggish)))
+    assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
+
+
+def test_p_is_below_the_significance_where_the_interval_excludes_zero():
+    noise = np.random.default_rng(0).normal(size=60)
+    for shift in np.linspace(-0.5, 0.5, 21):
+        found = estimate(noise + shift, 1, 500, 0.1, 2)
+        assert (found.p < 0.1) == (found.low > 0 or found.high < 0)
+
+
+def test_a_series_without_variance_has_no_evidence():
+    found = estimate(np.zeros(30), 1, 100, 0.05, 1)
+    assert (found.low, found.high, found.p, found.hac_t) == (0, 0, 1, 0)
+
+
+@quick
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 99))
+def test_the_placebo_moves_whole_rows_within_their_group(groups, seed):
+    group = np.array(groups)
+    columns = np.column_stack([np.arange(len(group)), -np.arange(len(group)), group]).astype(float)
+    dealt = shuffle_within(columns, group, np.random.default_rng(seed))
+    assert np.array_equal(dealt[:, 2], group)
+    assert np.array_equal(dealt[:, 0], -dealt[:, 1])
+    assert sorted(dealt[:, 0]) == list(range(len(group)))
+
+
+def test_placebo_p_values_count_the_observed_and_the_ties():
+    found = rank_among_placebos(3.0, np.array([1.0, 2, 3, 4]))
+    assert (found.p, found.p_hurts) == (3 / 5, 4 / 5)
+    assert rank_among_placebos(9.0, np.arange(9.0)).p == 1 / 10
+    assert rank_among_placebos(0.0, np.array([])).p == 1
