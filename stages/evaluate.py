@@ -61,7 +61,8 @@ def main() -> None:
     predicted = [LABELS[code] for code in after.argmax(axis=1)]
     write_csv("metrics/evaluate/confusion.csv", pd.DataFrame({"actual": test["label"], "predicted": predicted}))
     curves = {"before": reliability(before, labels, bins), "after": reliability(after, labels, bins)}
-    write_csv("metrics/evaluate/reliability.csv", pd.concat(curves, names=["scaling", None]).reset_index("scaling"))
+    for scaling, curve in curves.items():
+        write_csv(f"metrics/evaluate/reliability_{scaling}.csv", curve)
     write_csv("metrics/evaluate/errors.csv", worst_errors(test, after, params.evaluate.worst_errors))
     title = f"Fine-tuned: {ours['accuracy']:.1%} of {len(test)} sentences right"
     write_bytes("metrics/evaluate/confusion.png", confusion_picture(confusion(after, labels), title))

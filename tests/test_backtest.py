@@ -151,6 +151,11 @@ def test_bad_features_are_refused_by_name():
             run(broken, PARAMS, 1, 5, 1)
 
 
+def test_the_purge_follows_the_horizon_and_the_embargo():
+    with pytest.raises(InputError, match=r"features.horizon = 59 and backtest.embargo = 1"):
+        run(market(planted), PARAMS, 59, 5, 1)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "below", "above", "expected"),
     [

@@ -48,17 +48,18 @@ def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
 
 def read_parameters(file: Path) -> set[str]:
     """Leaves that a stage script reads through `params.…`, a section standing for all its leaves."""
+    tree = ast.parse(file.read_text())
+    inner = {node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     chains = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree):
         parts = []
+        outermost = node not in inner
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if parts and isinstance(node, ast.Name) and node.id == "params":
+        if outermost and parts and isinstance(node, ast.Name) and node.id == "params":
             chains.add(".".join(reversed(parts)))
-    every = leaves(Params)
-    whole = {chain for chain in chains if not any(other.startswith(chain + ".") for other in chains)}
-    return {leaf for leaf in every for chain in whole if leaf == chain or leaf.startswith(chain + ".")}
+    return {leaf for leaf in leaves(Params) for chain in chains if leaf == chain or leaf.startswith(chain + ".")}
 
 
 @pytest.mark.parametrize("stage", STAGES)
