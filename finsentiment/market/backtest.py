@@ -32,10 +32,10 @@ MIN_IC_SESSIONS = 20  # from fewer, an interval means nothing
 
 @dataclass(frozen=True)
 class Result:
-    """What a backtest found: the verdict, `metrics` (a tree of figures) and the long tables behind the plots.
+    """What a backtest found: the verdict, `metrics` (a tree of figures) and the tables behind the plots.
 
-    ic : session, arm, cumulative_ic
-    equity : session, arm, equity
+    ic : session, the cumulative rank IC of each arm
+    equity : session, the equity of each arm's portfolio, 1 at the start
     placebo : placebo, difference
     importance : arm, feature, gain_share
     """
@@ -142,8 +142,8 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     return Result(
         verdict=value,
         metrics=metrics,
-        ic=_long({arm: (ic.index, ic[arm].cumsum()) for arm in ARMS}, sessions, "cumulative_ic"),
-        equity=_long({arm: (trades.session, trades.equity) for arm, trades in portfolios.items()}, sessions, "equity"),
+        ic=_by_session({arm: ic[arm].cumsum() for arm in ARMS}, sessions),
+        equity=_by_session({arm: pd.Series(p.equity, index=p.session) for arm, p in portfolios.items()}, sessions),
         placebo=pd.DataFrame({"placebo": range(params.placebos), "difference": against.differences}),
         importance=pd.concat(
             [pd.DataFrame({"arm": arm, "feature": columns[arm], "gain_share": fitted[arm][1]}) for arm in ARMS],
@@ -208,10 +208,8 @@ def _checked(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]
     return rows, columns
 
 
-def _long(series: dict[str, tuple[Any, Any]], sessions: pd.Index, name: str) -> pd.DataFrame:
-    """Long form for plots: session (date), arm, value; `series` holds session numbers and values of each arm."""
-    tables = []
-    for arm, (numbers, values) in series.items():
-        dates = pd.DatetimeIndex(sessions[numbers]).strftime("%Y-%m-%d")
-        tables.append(pd.DataFrame({"session": dates, "arm": arm, name: np.asarray(values)}))
-    return pd.concat(tables, ignore_index=True)
+def _by_session(series: dict[str, pd.Series], sessions: pd.Index) -> pd.DataFrame:
+    """One column per arm; each series is indexed by session number, which becomes the session's date."""
+    table = pd.DataFrame(series)
+    dates = pd.DatetimeIndex(sessions[table.index]).strftime("%Y-%m-%d")
+    return table.assign(session=dates)[["session", *series]].reset_index(drop=True)
