@@ -121,5 +121,8 @@ def cache_folder(*parts: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise InputError(f"the cache folder {folder} cannot be made ({error.strerror}); set FINSENTIMENT_CACHE to a folder that can be written") from None
+        raise InputError(
+            f"the cache folder {folder} cannot be made ({error.strerror}); "
+            "set FINSENTIMENT_CACHE to a folder that can be written"
+        ) from None
     return folder

@@ -88,8 +88,8 @@ class Baseline(Section):
     @field_validator("prompt")
     @classmethod
     def _has_one_place_for_the_text(cls, value: str) -> str:
-        if value.count("{text}") != 1:
-            raise ValueError("must hold {text} exactly once")
+        if value.count("{text}") != 1 or not value.split("{text}")[0].strip():
+            raise ValueError("must hold {text} exactly once, with words before it")
         return value
 
 

@@ -47,22 +47,24 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
     p = "< 0.001" if lead["mcnemar_p"] < 0.001 else f"= {lead['mcnemar_p']:.3f}"
     simulated = market == "simulated"
-    return "\n".join([
-        f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
-        "                              accuracy  95 % interval     macro F1",
-        _row("fine-tuned", ours),
-        *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
-        f"  Lead over best zero-shot    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
-        f"McNemar p {p}",
-        f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
-        "",
-        f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
-        f"  VERDICT: {verdict['value']}",
-        textwrap.fill(verdict["words"], 80, initial_indent="  ", subsequent_indent="  "),
-        *([CAVEAT] if simulated else []),
-        "",
-        WHERE,
-    ])
+    return "\n".join(
+        [
+            f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
+            "                              accuracy  95 % interval     macro F1",
+            _row("fine-tuned", ours),
+            *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
+            f"  Lead over best zero-shot    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
+            f"McNemar p {p}",
+            f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
+            "",
+            f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
+            f"  VERDICT: {verdict['value']}",
+            textwrap.fill(verdict["words"], 80, initial_indent="  ", subsequent_indent="  "),
+            *([CAVEAT] if simulated else []),
+            "",
+            WHERE,
+        ]
+    )
 
 
 def _row(name: str, scores: dict[str, Any]) -> str:

@@ -48,15 +48,18 @@ def main() -> None:
     ours = scores(after, labels, test["agreement"], samples=samples, seed=params.seed, bins=bins)
     ece_before = calibration_error(before, labels, bins)
     target = params.evaluate.target_accuracy
-    write_json("metrics/evaluate.json", {
-        **ours,
-        "ece_before": ece_before,
-        "ece_after": ours["ece"],
-        "temperature": classifier.temperature,
-        "target": {"accuracy": target, "met": ours["accuracy"] >= target},
-        "against": against,
-        "best_zero_shot": {"system": best, **against[best]},
-    })
+    write_json(
+        "metrics/evaluate.json",
+        {
+            **ours,
+            "ece_before": ece_before,
+            "ece_after": ours["ece"],
+            "temperature": classifier.temperature,
+            "target": {"accuracy": target, "met": ours["accuracy"] >= target},
+            "against": against,
+            "best_zero_shot": {"system": best, **against[best]},
+        },
+    )
 
     predicted = [LABELS[code] for code in after.argmax(axis=1)]
     write_csv("metrics/evaluate/confusion.csv", pd.DataFrame({"actual": test["label"], "predicted": predicted}))

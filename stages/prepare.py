@@ -23,15 +23,18 @@ def main() -> None:
     write_table("data/prepared/sentences.parquet", cleaning.SENTENCES.validate(sentences))
     write_table("data/prepared/news.parquet", market.news)
     write_table("data/prepared/prices.parquet", market.prices)
-    write_json("metrics/prepare.json", {
-        "sentences": {
-            "rows_in": len(rows),
-            "rows_out": len(sentences),
-            "refused": refused,
-            **eda.describe(sentences),
+    write_json(
+        "metrics/prepare.json",
+        {
+            "sentences": {
+                "rows_in": len(rows),
+                "rows_out": len(sentences),
+                "refused": refused,
+                **eda.describe(sentences),
+            },
+            "market": {"refused": market.refused, **market.facts},
         },
-        "market": {"refused": market.refused, **market.facts},
-    })
+    )
     write_csv("metrics/prepare/classes.csv", eda.class_table(sentences))
     write_csv("metrics/prepare/lengths.csv", eda.length_table(sentences))
     write_csv("metrics/prepare/samples.csv", eda.sample_table(sentences, params.seed))

@@ -65,10 +65,12 @@ def test_tfidf_beats_the_lexicon_and_the_lexicon_beats_majority_on_the_sample(sy
 
 
 def test_the_lexicon_tells_a_loss_from_a_profit_and_leaves_the_rest_neutral():
-    train = pd.DataFrame({
-        "text": ["Losses", "A bankruptcy", "Record profitability", "A great achievement", "It has offices"],
-        "label": ["negative", "negative", "positive", "positive", "neutral"],
-    })
+    train = pd.DataFrame(
+        {
+            "text": ["Losses", "A bankruptcy", "Record profitability", "A great achievement", "It has offices"],
+            "label": ["negative", "negative", "positive", "positive", "neutral"],
+        }
+    )
     read = lexicon(train, ["The loss widened", "Profit rose", "The company is based in Vaasa"])
     assert [LABELS[code] for code in read.argmax(axis=1)] == ["negative", "positive", "neutral"]
 

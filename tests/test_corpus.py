@@ -202,7 +202,12 @@ def from_hub(tmp_path, **environment: str) -> subprocess.CompletedProcess:
     )
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env=kept | {"HF_HOME": str(tmp_path / "hub"), **environment},
     )
 
@@ -221,7 +226,7 @@ def test_the_zip_comes_from_the_hub_at_the_pinned_revision_and_is_checked(tmp_pa
     asked = []
 
     class Hub(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):  # noqa: N802
+        def do_HEAD(self):
             asked.append(self.path)
             self.send_response(200)
             self.send_header("ETag", '"1"')
@@ -229,7 +234,7 @@ def test_the_zip_comes_from_the_hub_at_the_pinned_revision_and_is_checked(tmp_pa
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.do_HEAD()
             self.wfile.write(content)
 

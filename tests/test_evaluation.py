@@ -27,7 +27,7 @@ from finsentiment.files import write_json
 from finsentiment.pictures import confusion_picture, reliability_picture
 from scripts.summary import summary
 
-SETTINGS = dict(samples=2000, seed=3, bins=10)
+SETTINGS = {"samples": 2000, "seed": 3, "bins": 10}
 
 
 def drawn(n, skill=1.0, seed=0):
@@ -186,11 +186,13 @@ def test_no_temperature_changes_the_most_likely_class(log_probabilities, tempera
 
 
 def test_the_worst_errors_are_the_wrong_ones_most_confident_first():
-    sentences = pd.DataFrame({
-        "sentence_id": list("abcd"),
-        "text": list("wxyz"),
-        "label": ["negative", "neutral", "positive", "positive"],
-    })
+    sentences = pd.DataFrame(
+        {
+            "sentence_id": list("abcd"),
+            "text": list("wxyz"),
+            "label": ["negative", "neutral", "positive", "positive"],
+        }
+    )
     probabilities = np.array([[0.9, 0.1, 0], [0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.2, 0.6, 0.2]])
     found = worst_errors(sentences, probabilities, 2)
     assert found["sentence_id"].tolist() == ["c", "b"]
@@ -243,8 +245,16 @@ def metrics(tmp_path):
 
 def test_the_summary_says_how_good_the_verdict_and_that_the_market_is_simulated(metrics):
     text = summary(metrics, "sample", "simulated")
-    for expected in ("200 test sentences", "zero-shot, calibrated", "Target accuracy 0.85: met", "VERDICT: improves",
-                     "simulated market", "dvc metrics show", "dvc plots show", "p < 0.001"):
+    for expected in (
+        "200 test sentences",
+        "zero-shot, calibrated",
+        "Target accuracy 0.85: met",
+        "VERDICT: improves",
+        "simulated market",
+        "dvc metrics show",
+        "dvc plots show",
+        "p < 0.001",
+    ):
         assert expected in text
     assert len(text.splitlines()) <= 25
     assert max(map(len, text.splitlines())) <= 80

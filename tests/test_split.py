@@ -78,8 +78,11 @@ def test_the_seed_decides_alone():
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(LABELS)), min_size=1, max_size=60), st.floats(0, 1),
-       st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(LABELS)), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(0, 9),
+)
 def test_a_draw_takes_whole_groups_and_never_more_of_a_class_than_its_part(members, share, seed):
     table = pd.DataFrame(members, columns=["twin_group", "label"])
     taken = draw(table, share * len(table), np.random.default_rng(seed))

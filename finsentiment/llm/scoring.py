@@ -24,7 +24,9 @@ CHUNK = 512
 """Texts between two commits to the store: what an interrupted run loses at most."""
 
 
-def score(news: pd.DataFrame, adapter: str | Path, threads: int, batch_tokens: int) -> tuple[pd.DataFrame, dict[str, int]]:
+def score(
+    news: pd.DataFrame, adapter: str | Path, threads: int, batch_tokens: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """Score the headlines of `news` with the classifier saved at `adapter`.
 
     Returns

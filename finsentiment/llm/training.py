@@ -219,9 +219,16 @@ def _last_complete(checkpoints: Path) -> str | None:
 
 def _curve(history: list[dict[str, float]]) -> pd.DataFrame:
     """One row per epoch, without the timings that Trainer mixes in. The training loss is the epoch's mean."""
-    names = {"loss": "train_loss", "eval_loss": "validation_loss", "eval_accuracy": "accuracy", "eval_macro_f1": "macro_f1"}
+    names = {
+        "loss": "train_loss",
+        "eval_loss": "validation_loss",
+        "eval_accuracy": "accuracy",
+        "eval_macro_f1": "macro_f1",
+    }
     rows: dict[float, dict[str, float]] = {}
     for entry in history:
         rows.setdefault(entry["epoch"], {}).update({names[key]: entry[key] for key in entry.keys() & names.keys()})
-    curve = pd.DataFrame.from_dict(rows, orient="index", columns=list(names.values())).rename_axis("epoch").reset_index()
+    curve = (
+        pd.DataFrame.from_dict(rows, orient="index", columns=list(names.values())).rename_axis("epoch").reset_index()
+    )
     return curve.dropna()

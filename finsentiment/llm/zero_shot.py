@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import sys
 from dataclasses import dataclass
 
@@ -58,7 +59,9 @@ def _log_likelihoods(
     prefix = tokenizer(before.rstrip(" "), return_tensors="pt")["input_ids"].to(model.device)
     gap = " " if before.endswith(" ") else ""
     suffixes = [tokenizer(f"{gap}{text}{after}", add_special_tokens=False)["input_ids"] for text in texts]
-    labels = [tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in LABELS]
+    # A label stands after a space, or, as in a chat template, at the start of a line.
+    space = "" if after.endswith("\n") else " "
+    labels = [tokenizer(f"{space}{label}", add_special_tokens=False)["input_ids"] for label in LABELS]
     shared = model(prefix, use_cache=True, past_key_values=DynamicCache(config=model.config)).past_key_values
 
     result = np.empty((len(texts), len(LABELS)))
@@ -84,7 +87,9 @@ def _label_scores(
     mask = torch.cat([mask.new_ones(len(ids), prefix_length), mask], dim=1).to(model.device)
     position = mask.cumsum(1)[:, prefix_length:] - 1
 
-    def following(tokens: torch.Tensor, cache: DynamicCache, mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    def following(
+        tokens: torch.Tensor, cache: DynamicCache, mask: torch.Tensor, position: torch.Tensor
+    ) -> torch.Tensor:
         out = model(
             tokens.to(model.device),
             attention_mask=mask,
@@ -99,7 +104,7 @@ def _label_scores(
     scores = torch.stack([first[:, label[0]] for label in labels], dim=1)
     for column, label in enumerate(labels):
         continued, seen, place = copy.deepcopy(cache) if len(label) > 1 else cache, mask, position[:, -1:]
-        for token, target in zip(label[:-1], label[1:], strict=True):
+        for token, target in itertools.pairwise(label):
             seen = torch.cat([seen, seen.new_ones(len(ids), 1)], dim=1)
             place = place + 1
             log_p = following(ids.new_full((len(ids), 1), token), continued, seen, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -198,7 +200,7 @@ def _checked(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]
     twice = rows.duplicated(["session", "ticker"])
     if twice.any():
         raise InputError(f"the features hold {where(twice)} twice: expected one row; run build_features again")
-    for name in sorted({*sum(columns.values(), []), "forward_return"}):
+    for name in sorted({*functools.reduce(operator.iadd, columns.values(), []), "forward_return"}):
         infinite = np.isinf(rows[name].to_numpy(float))
         if infinite.any():
             raise InputError(

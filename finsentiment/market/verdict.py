@@ -42,6 +42,7 @@ def in_words(
     return (
         f"{opening}: mean daily rank IC {with_it:.4f} with it and {without:.4f} without, a difference of "
         f"{difference.mean:+.4f} ({100 * (1 - significance):g} % interval {difference.low:+.4f} to "
-        f"{difference.high:+.4f}, p = {difference.p:.3f}); {lower} of {len(against.differences)} placebos with shuffled sentiment gain less "
+        f"{difference.high:+.4f}, p = {difference.p:.3f}); {lower} of {len(against.differences)} placebos "
+        f"with shuffled sentiment gain less "
         f"(placebo p = {against.p:.3f})."
     )
