@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from collections.abc import Callable
+from types import TracebackType
+
+INTERRUPTED = "error: interrupted; the next run goes on from what is complete"
 
 
 class InputError(Exception):
@@ -21,15 +25,26 @@ def command(main: Callable[[], None]) -> None:
     Exits with 1 after an `InputError` or a full disk, with 130 after Ctrl-C. Everything else is a
     defect of this project and keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill cleans up as Ctrl-C does
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("error: interrupted; the next run goes on from what is complete", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
         where = f" while writing {error.filename}" if error.filename else ""
-        sys.exit(f"error: the disk is full{where}; nothing was half-written; free some space and run again")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(f"error: the disk is full{where}; nothing was half-written; free some space and run again")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            sys.exit(f"error: {error.strerror}{where}; make that place writable and run again")
+        raise
+
+
+def quiet_interrupt(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """For `sys.excepthook`: Ctrl-C while a script still imports its libraries is one line too."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(INTERRUPTED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,21 +23,35 @@ from finsentiment.errors import InputError
 
 
 @contextlib.contextmanager
+def full_disk_is_said(path: Path) -> Iterator[None]:
+    """Turn what libraries raise when they find no room to write `path` into an OSError that says so.
+
+    Safetensors, PyTorch and SQLite have errors of their own for a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < 2**20 or "No space left" in str(error):
+            raise OSError(errno.ENOSPC, "the disk is full", str(path)) from error
+        raise
+
+
+@contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place only if the block ends without error.
 
-    What is written at the temporary path, a file or a folder, is flushed to disk by the rename; after
-    an error nothing is left of it, and an older `path` is untouched.
+    At the temporary path a file or a folder may be made. After an error nothing is left of it, and an
+    older `path` is untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         scratch = Path(folder) / path.name
-        try:
+        with full_disk_is_said(path):
             yield scratch
-        except OSError as error:
-            error.filename = str(path)
-            raise
         if scratch.is_dir() and path.is_dir():
             os.replace(path, Path(folder) / "old")
         os.replace(scratch, path)
@@ -71,8 +87,13 @@ def write_json(path: str | Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that the pipeline wrote."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file that the pipeline wrote. Raises InputError where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except ValueError as error:
+        raise _broken(path, error) from None
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
@@ -90,8 +111,22 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet table that the pipeline wrote."""
-    return pq.read_table(path, columns=columns).to_pandas()
+    """Read a Parquet table that the pipeline wrote. Raises InputError where it is missing or broken."""
+    try:
+        return pq.read_table(path, columns=columns).to_pandas()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except pa.ArrowInvalid as error:
+        raise _broken(path, error) from None
+
+
+def _missing(path: str | Path) -> InputError:
+    return InputError(f"{path} is missing; run `dvc repro`, or first the stage that writes it")
+
+
+def _broken(path: str | Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:150]
+    return InputError(f"{path}: not what the pipeline wrote ({reason}); delete it and run `dvc repro`")
 
 
 def sha256_file(path: str | Path) -> str:

@@ -19,7 +19,7 @@ Path = Annotated[str, Field(min_length=1)]
 class Section(BaseModel):
     """A part of params.yaml. No leaf has a default: what is not in the file is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Corpus(Section):
@@ -45,7 +45,8 @@ class Simulated(Section):
     @field_validator("start")
     @classmethod
     def _is_a_date(cls, value: str) -> str:
-        datetime.date.fromisoformat(value)
+        if not 1970 <= datetime.date.fromisoformat(value).year < 2050:
+            raise ValueError("must lie between 1970 and 2049")
         return value
 
 

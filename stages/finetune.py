@@ -23,6 +23,7 @@ def main() -> None:
     save(trained.adapted, "models/adapter", trained.description)
     write_csv("metrics/finetune/curve.csv", trained.curve)
     write_json("metrics/finetune.json", trained.facts)
+    trained.done()
 
 
 if __name__ == "__main__":

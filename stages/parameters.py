@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dvc.api
 from dvc.exceptions import DvcException
 
@@ -16,8 +18,14 @@ def load(stage: str) -> Params:
     DVC reads the file (PyYAML alone takes `1e-05`, as DVC writes it, for a string). The whole file is
     checked, so that a mistake anywhere is reported by the first stage that runs.
     """
+    everything = _show("params.yaml", "params.yaml")
+    params = validate(everything if isinstance(everything, dict) else {})
+    return prune(params, _show("dvc.yaml", stages=stage))
+
+
+def _show(file: str, *targets: str, **options: str) -> dict[str, Any]:
     try:
-        everything, declared = dvc.api.params_show("params.yaml"), dvc.api.params_show(stages=stage)
-    except DvcException as error:
-        raise InputError(f"params.yaml or dvc.yaml cannot be read: {' '.join(str(error).split())}") from None
-    return prune(validate(everything), declared)
+        return dvc.api.params_show(*targets, **options)
+    except (DvcException, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file} cannot be read as parameters ({reason}); dates stand in quotes") from None

@@ -48,6 +48,7 @@ def market(effect, seed=0, tickers=15, sessions=150):
             "attention_count": covered * rng.integers(1, 4, len(session)).astype(float),
             "sentiment_level": score,
             "sentiment_size": np.abs(score),
+            "tradable": True,
             "forward_return": forward,
         }
     )
@@ -84,7 +85,7 @@ def test_every_row_and_session_is_accounted_for(found):
         "sessions_below_min_tickers": 1,
         "sessions_with_ic": 89,
     }
-    assert len(found.ic) == 89 and len(found.equity) == 90
+    assert len(found.ic) == len(found.equity) == 89
     mean = found.ic.drop(columns="session").iloc[-1] / 89
     assert mean.to_dict() == pytest.approx({arm: ic["mean"] for arm, ic in found.metrics["ic"].items()})
 
@@ -135,7 +136,9 @@ def test_bad_features_are_refused_by_name():
     features = market(planted)
     first = features.iloc[[0]]
     cases = {
-        r"no column forward_return, sentiment_\*": features[["session", "ticker", "price_return", "attention_covered"]],
+        r"no column forward_return, sentiment_\*": features[
+            ["session", "ticker", "price_return", "attention_covered", "tradable"]
+        ],
         r"session 2024-01-01, ticker T00 twice": pd.concat([features, first]),
         r"infinite price_return at session 2024-01-01, ticker T00": pd.concat(
             [first.assign(price_return=np.inf), features.iloc[1:]]
@@ -179,10 +182,11 @@ def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above
 FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A
 RETURN = np.array([0.04, 0.9, 0.9, 0.9, -0.02, 0.01, 0.9, 0.9, 0.9, 0.03])
 SESSION, TICKER = np.repeat([7, 8], 5), np.tile(list("ABCDE"), 2)
+ALL = np.ones(10, dtype=bool)
 
 
 def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
-    trades = long_short(FORECAST, RETURN, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=20)
+    trades = long_short(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=20)
     # +1/2 A -1/2 E, then the reverse: 1 to enter, 2 to turn round, 1 to close at the end.
     np.testing.assert_allclose(trades.gross, [0.03, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
@@ -196,21 +200,32 @@ def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
 
 
 def test_drawdown_counts_from_the_capital_at_the_start():
-    trades = long_short(-FORECAST, RETURN, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    trades = long_short(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
     figures = portfolio_metrics(trades, horizon=1, samples=100, significance=0.05, seed=1)
     assert figures["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
 
 
 def test_a_longer_horizon_trades_when_the_last_position_ends():
-    trades = long_short(FORECAST, RETURN, SESSION, TICKER, horizon=2, min_tickers=5, cost_bps=0)
+    trades = long_short(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, cost_bps=0)
     assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 
-def test_what_has_no_price_is_not_traded():
-    unknown = np.where((SESSION == 8) | (TICKER == "A"), np.nan, RETURN)
-    trades = long_short(FORECAST, unknown, SESSION, TICKER, horizon=1, min_tickers=4, cost_bps=0)
-    np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0])
-    np.testing.assert_allclose(trades.turnover, [1, 1])
+def test_what_has_no_open_to_buy_at_is_not_traded():
+    trades = long_short(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, cost_bps=0)
+    np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0.5 * 0.03 - 0.5 * 0.9])
+
+
+def test_what_is_traded_does_not_depend_on_whether_it_can_be_sold_later():
+    unknown = np.where((SESSION == 7) & (TICKER == "A"), np.nan, RETURN)
+    trades = long_short(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    np.testing.assert_allclose(trades.gross, [0.5 * 0.02, 0.01])
+    np.testing.assert_allclose(trades.turnover, [1, 3])
+
+
+def test_a_position_that_would_end_after_the_data_is_not_entered():
+    unknown = np.where(SESSION == 8, np.nan, RETURN)
+    trades = long_short(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 
 @settings(max_examples=50, deadline=None)

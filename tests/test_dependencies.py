@@ -16,8 +16,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def imported(file: Path) -> set[Path]:
-    """Files of this project that `file` imports, directly or through others; empty packages don't count."""
-    found, open_files = set(), [file]
+    """Files of this project that running `file` as a module imports; empty packages don't count."""
+    found, open_files = {ROOT / "stages/__init__.py"}, [file, ROOT / "stages/__init__.py"]
     while open_files:
         for module in _modules(ast.parse(open_files.pop().read_text())):
             path = ROOT / (module.replace(".", "/") + ".py")

@@ -30,8 +30,13 @@ def trained(tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune) -> t
 
 @pytest.fixture
 def adapter(trained: training.Trained, tmp_path: Path) -> Path:
-    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
-    return tmp_path / "adapter"
+    return _saved(trained, tmp_path / "adapter")
+
+
+def _saved(trained: training.Trained, folder: Path) -> Path:
+    classifier.save(trained.adapted, folder, trained.description)
+    trained.done()
+    return folder
 
 
 def test_batches_hold_every_row_once_within_the_token_budget() -> None:
@@ -133,7 +138,7 @@ def test_fine_tuning_learns_and_the_saved_classifier_reads_the_same(
 ) -> None:
     assert trained.facts["validation"]["accuracy"] > 0.9
     reader = classifier.load(adapter, threads=1)
-    p = reader.probabilities(tiny_corpus["text"].tolist())
+    p = reader.probabilities(reader.logits(tiny_corpus["text"].tolist()))
     predicted = np.array(LABELS)[p.argmax(1)]
     assert (predicted == tiny_corpus["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])
     assert {f.name for f in adapter.iterdir()} == {
@@ -149,8 +154,7 @@ def test_two_fine_tunings_give_the_same_bytes_and_another_seed_others(
     hashes = {}
     for seed in (1, 2):
         again = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=seed, threads=1)
-        classifier.save(again.adapted, tmp_path / f"again{seed}", again.description)
-        hashes[seed] = sha256_folder(tmp_path / f"again{seed}")
+        hashes[seed] = sha256_folder(_saved(again, tmp_path / f"again{seed}"))
     assert hashes[1] == sha256_folder(adapter) != hashes[2]
 
 
@@ -192,9 +196,42 @@ def test_killed_and_resumed_equals_uninterrupted(
     broken.mkdir()
     (broken / "trainer_state.json").write_text("{")
     resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
-    classifier.save(resumed.adapted, tmp_path / "resumed", resumed.description)
-    assert sha256_folder(tmp_path / "resumed") == sha256_folder(adapter)
-    assert not list(private_cache.glob("checkpoints/*"))
+    assert sha256_folder(_saved(resumed, tmp_path / "resumed")) == sha256_folder(adapter)
+    assert not list(private_cache.glob("checkpoints/*/"))
+
+
+def test_patience_counts_on_after_a_resume(
+    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So small a rate never betters the first epoch: training stops after 1 + patience epochs.
+    lazy = recipe.model_copy(update={"learning_rate": 1e-12, "head_learning_rate": 1e-12, "patience": 2, "epochs": 6})
+    make = training._trainer
+
+    def doomed(*arguments):
+        trainer = make(*arguments)
+        trainer.add_callback(_KillAfter(9))
+        return trainer
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(training, "_trainer", doomed)
+        training.finetune(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
+    resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
+    assert len(resumed.curve) == 3
+
+
+def test_what_was_trained_is_not_lost_until_it_is_saved(
+    trained: training.Trained,
+    tiny_model: Model,
+    tiny_corpus: pd.DataFrame,
+    recipe: Finetune,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    trained.lock.release()  # as when the process ends, here before it has saved
+    again = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    assert "going on from checkpoint-" in capsys.readouterr().err
+    classifier.save(trained.adapted, tmp_path / "first", trained.description)
+    assert sha256_folder(_saved(again, tmp_path / "again")) == sha256_folder(tmp_path / "first")
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
@@ -205,9 +242,8 @@ def test_a_quantised_base_trains_saves_and_reads(
     trained = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     kinds = {type(module).__name__ for module in trained.adapted.modules()}
     assert {"int8": "Linear8bitLt", "nf4": "Linear4bit"}[quantization] in kinds
-    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
-    reader = classifier.load(tmp_path / "adapter", threads=1)
-    p = reader.probabilities(tiny_corpus["text"].tolist())
+    reader = classifier.load(_saved(trained, tmp_path / "adapter"), threads=1)
+    p = reader.logits(tiny_corpus["text"].tolist())
     accuracy = (np.array(LABELS)[p.argmax(1)] == tiny_corpus["label"]).mean()
     assert accuracy == pytest.approx(trained.facts["validation"]["accuracy"]) and accuracy > 0.6
 
@@ -231,6 +267,25 @@ def test_each_text_is_scored_once_per_adapter(
     more, _ = scoring.score(_news(["profit rose", "orders dropped"]), adapter, threads=1, batch_tokens=64)
     assert "1 of 2 texts were scored before" in capsys.readouterr().err
     assert more.loc[0, "score"] == first.loc[0, "score"]
+
+
+def test_a_score_does_not_depend_on_what_was_scored_before(
+    adapter: Path, tiny_corpus: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    texts = tiny_corpus["text"].tolist()
+    at_once, _ = scoring.score(_news(texts), adapter, threads=1, batch_tokens=64)
+    monkeypatch.setenv("FINSENTIMENT_CACHE", str(tmp_path / "other"))
+    scoring.score(_news(texts[3:5]), adapter, threads=1, batch_tokens=64)
+    in_two, _ = scoring.score(_news(texts), adapter, threads=1, batch_tokens=64)
+    pd.testing.assert_frame_equal(at_once, in_two, check_exact=True)
+
+
+def test_an_adapter_that_is_broken_or_missing_is_one_line(adapter: Path, tmp_path: Path) -> None:
+    (adapter / "adapter_model.safetensors").write_bytes(b"half")
+    with pytest.raises(InputError, match="not the adapter that finetune wrote"):
+        classifier.load(adapter, threads=1)
+    with pytest.raises(InputError, match=r"classifier\.json is missing; run `dvc repro`"):
+        classifier.load(tmp_path / "nowhere", threads=1)
 
 
 def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.CaptureFixture) -> None:

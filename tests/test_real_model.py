@@ -44,6 +44,7 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
     trained = training.finetune(few, few, params.model, recipe, seed=params.seed, threads=2)
     assert trained.facts["validation"]["accuracy"] > 0.8
     classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
-    read = classifier.load(tmp_path / "adapter", threads=2).probabilities(few["text"].tolist())
+    trained.done()
+    read = classifier.load(tmp_path / "adapter", threads=2).logits(few["text"].tolist())
     predicted = np.array(LABELS)[read.argmax(1)]
     assert (predicted == few["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from finsentiment.labels import LABELS
+from finsentiment.pictures import BLUE, GREY, ORANGE, png
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = {"negative": "#D55E00", "neutral": "#8C8C8C", "positive": "#0072B2"}
+COLOURS = dict(zip(LABELS, (ORANGE, GREY, BLUE), strict=True))
 # Bands that start at the levels of Financial PhraseBank, so that its four files stand apart.
 AGREEMENT = {"from_50": 0.5, "from_66": 0.66, "from_75": 0.75, "all": 1.0}
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
@@ -76,6 +76,4 @@ def picture(sentences: pd.DataFrame) -> bytes:
     right.legend()
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -135,7 +136,7 @@ def _member(archive: str, name: str, sha256: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(_bytes(archive))) as file:
             content = file.read(f"FinancialPhraseBank-v1.0/{name}")
-    except (zipfile.BadZipFile, KeyError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError):
         raise InputError(
             f"{archive}: not the zip of Financial PhraseBank v1.0, expected FinancialPhraseBank-v1.0/{name} in it; "
             "correct corpus.path, or take the file away and download it again"

@@ -9,6 +9,7 @@ computes it once per sentence (`lower_states`) and then passes through the adapt
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -25,7 +27,7 @@ from finsentiment.evaluation import apply_temperature
 from finsentiment.files import read_json, whole, write_json
 from finsentiment.labels import LABELS
 from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
-from finsentiment.llm.batches import by_length, padded
+from finsentiment.llm.batches import of_one_shape, padded
 from finsentiment.params import Lora, Model
 
 
@@ -167,7 +169,7 @@ def with_adapter(classifier: Classifier, lora: Lora) -> PeftModel:
     )
 
 
-def save(adapted: PeftModel, path: Path, description: dict[str, Any]) -> None:
+def save(adapted: PeftModel, path: str | Path, description: dict[str, Any]) -> None:
     """Write adapter and head as safetensors and all that `load` needs, the same bytes for the same training."""
     with whole(path) as scratch:
         adapted.save_pretrained(scratch)
@@ -191,19 +193,24 @@ class Reader:
     temperature: float
 
     @torch.inference_mode()
-    def logits(self, texts: list[str], batch_tokens: int = 2048) -> np.ndarray:
-        """Logits of shape (n, 3), before the temperature, in the order of `texts`."""
+    def batches(self, texts: list[str], batch_tokens: int) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield row numbers of `texts` and their logits (rows, 3), before the temperature, batch by batch."""
         tokens = tokenise(self.tokenizer, texts, self.max_tokens)
+        device = self.model.head.weight.device
+        for rows, shape in of_one_shape([len(t) for t in tokens], batch_tokens):
+            ids, mask = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id, shape=shape)
+            yield rows, self.model(ids.to(device), mask.to(device)).logits[: len(rows)].float().cpu().numpy()
+
+    def logits(self, texts: list[str], batch_tokens: int = 1024) -> np.ndarray:
+        """Logits of shape (n, 3), before the temperature, in the order of `texts`."""
         result = np.empty((len(texts), len(LABELS)))
-        for rows in by_length([len(t) for t in tokens], batch_tokens):
-            ids, mask = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id)
-            device = self.model.head.weight.device
-            result[rows] = self.model(ids.to(device), mask.to(device)).logits.float().cpu().numpy()
+        for rows, logits in self.batches(texts, batch_tokens):
+            result[rows] = logits
         return result
 
-    def probabilities(self, texts: list[str], batch_tokens: int = 2048) -> np.ndarray:
-        """Calibrated probabilities of shape (n, 3)."""
-        return apply_temperature(self.logits(texts, batch_tokens), self.temperature)
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of shape (n, 3) from logits."""
+        return apply_temperature(logits, self.temperature)
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> list[list[int]]:
@@ -223,7 +230,13 @@ def load(path: str | Path, threads: int) -> Reader:
     classifier = Classifier(
         load_backbone(base, description["quantization"]), description["depth"], description["adapted_layers"]
     )
-    adapted = PeftModel.from_pretrained(classifier, path)
+    try:
+        adapted = PeftModel.from_pretrained(classifier, path)
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise InputError(
+            f"{path}: not the adapter that finetune wrote ({reason}); run the stage finetune again"
+        ) from None
     # Merging into 4- or 8-bit weights would round the adapter away.
     model = adapted.merge_and_unload() if description["quantization"] == "none" else adapted.base_model.model
     return Reader(model.eval(), load_tokenizer(base), description["max_tokens"], description["temperature"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from finsentiment.files import cache_folder, sha256_folder
+from finsentiment.errors import InputError
+from finsentiment.files import cache_folder, full_disk_is_said, sha256_folder
 from finsentiment.labels import LABELS
 from finsentiment.llm.base import compute_dtype
 from finsentiment.llm.classifier import Reader, load
-
-CHUNK = 512
-"""Texts between two commits to the store: what an interrupted run loses at most."""
 
 
 def score(
@@ -37,11 +34,11 @@ def score(
         Rows, distinct texts. (How many were read anew depends on earlier runs, so it goes to standard error.)
     """
     texts = sorted(set(news["headline"]))
-    with _store(adapter, threads) as store:
+    with _store(adapter, threads, batch_tokens) as store:
         missing = [text for text in texts if _key(text) not in store]
         print(f"{len(texts) - len(missing)} of {len(texts)} texts were scored before", file=sys.stderr)
         if missing:
-            _fill(store, missing, lambda: load(adapter, threads), batch_tokens)
+            _fill(store, missing, load(adapter, threads), batch_tokens)
         p = pd.DataFrame([store[_key(text)] for text in texts], index=texts, columns=[f"p_{name}" for name in LABELS])
     scores = p.loc[news["headline"]].set_index(news["news_id"].to_numpy()).rename_axis("news_id").reset_index()
     scores["score"] = scores["p_positive"] - scores["p_negative"]
@@ -49,16 +46,12 @@ def score(
     return scores.sort_values("news_id", ignore_index=True), facts
 
 
-def _fill(store: Store, texts: list[str], reader: Callable[[], Reader], batch_tokens: int) -> None:
-    model = reader()
-    # Texts of like length share a chunk, so that batches hold little padding.
-    texts = sorted(texts, key=lambda text: (-len(text), text))
+def _fill(store: Store, texts: list[str], reader: Reader, batch_tokens: int) -> None:
     with tqdm(total=len(texts), desc="scoring", unit="text", file=sys.stderr, mininterval=2) as bar:
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            p = model.probabilities(chunk, batch_tokens)
-            store.add({_key(text): row for text, row in zip(chunk, p, strict=True)})
-            bar.update(len(chunk))
+        for rows, logits in reader.batches(texts, batch_tokens):
+            p = reader.probabilities(logits.astype(float))
+            store.add({_key(texts[row]): values for row, values in zip(rows, p, strict=True)})
+            bar.update(len(rows))
 
 
 def _key(text: str) -> str:
@@ -82,21 +75,23 @@ class Store:
     def add(self, rows: dict[str, np.ndarray]) -> None:
         """Keep `rows` for this and for later runs."""
         self.known.update(rows)
-        try:
-            with self.connection:
-                self.connection.executemany(
-                    "INSERT OR IGNORE INTO scores VALUES (?, ?)", [(key, p.tobytes()) for key, p in rows.items()]
-                )
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-            raise OSError(errno.ENOSPC, str(error), "the store of scores in the cache folder") from None
+        with self.connection:
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO scores VALUES (?, ?)", [(key, p.tobytes()) for key, p in rows.items()]
+            )
 
 
 @contextlib.contextmanager
-def _store(adapter: str | Path, threads: int) -> Iterator[Store]:
-    """The store of one adapter on one kind of arithmetic: other adapters, libraries or threads have their own."""
-    arithmetic = f"{sha256_folder(adapter)} {compute_dtype()} {version('torch')} {version('transformers')} {threads}"
+def _store(adapter: str | Path, threads: int, batch_tokens: int) -> Iterator[Store]:
+    """The store of one adapter on one kind of arithmetic: other adapters, libraries or shapes have their own."""
+    libraries = " ".join(version(name) for name in ("torch", "transformers", "peft"))
+    arithmetic = f"{sha256_folder(adapter)} {compute_dtype()} {libraries} {threads} {batch_tokens}"
     file = cache_folder("scores") / f"{hashlib.sha256(arithmetic.encode()).hexdigest()[:24]}.sqlite"
-    with contextlib.closing(sqlite3.connect(file, timeout=60)) as connection:
-        yield Store(connection)
+    with full_disk_is_said(file):
+        try:
+            with contextlib.closing(sqlite3.connect(file, timeout=60)) as connection:
+                yield Store(connection)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise InputError(f"{file}: the store of scores is damaged ({error}); delete it and run again") from None

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from filelock import FileLock
 from peft import PeftModel
 from sklearn.metrics import accuracy_score, f1_score
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
 
 from finsentiment.evaluation import codes, fit_temperature
-from finsentiment.files import cache_folder, sha256_file
+from finsentiment.files import cache_folder, full_disk_is_said, sha256_file
 from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
 from finsentiment.llm.batches import by_length, padded
 from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
@@ -39,6 +40,13 @@ class Trained:
     description: dict[str, Any]
     curve: pd.DataFrame
     facts: dict[str, Any]
+    checkpoints: Path
+    lock: FileLock
+
+    def done(self) -> None:
+        """Drop the checkpoints. Call it when the classifier is saved: until then they are all there is."""
+        shutil.rmtree(self.checkpoints)
+        self.lock.release()
 
 
 def finetune(
@@ -60,19 +68,18 @@ def finetune(
     adapted = with_adapter(classifier, recipe.lora)
 
     checkpoints = _checkpoints(train, validation, model, recipe, seed, threads)
+    lock = FileLock(f"{checkpoints}.lock")
+    lock.acquire()  # another run of the same training would share the checkpoints: it waits here
     trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints)
-    trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    with full_disk_is_said(checkpoints):
+        trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     output = trainer.predict(sets[1])
-    labels = output.label_ids
     facts = {
         "tokens_train": sum(sets[0]["length"]),
-        "sentences_cut": sum(length >= recipe.max_tokens for split in sets for length in split["length"]),
+        "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
         "trainable_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         "best_epoch": trainer.state.best_global_step / (trainer.state.max_steps / recipe.epochs),
-        "validation": {
-            "accuracy": accuracy_score(labels, output.predictions.argmax(1)),
-            "macro_f1": f1_score(labels, output.predictions.argmax(1), average="macro"),
-        },
+        "validation": _validation_metrics(output),
     }
     description = {
         "base": {"spec": model.spec, "sha256": model.sha256},
@@ -81,11 +88,9 @@ def finetune(
         "quantization": recipe.quantization,
         "max_tokens": recipe.max_tokens,
         "pooling": "mean over tokens",
-        "temperature": fit_temperature(output.predictions.astype(float), labels),
+        "temperature": fit_temperature(output.predictions.astype(float), output.label_ids),
     }
-    curve = _curve(trainer.state.log_history)
-    shutil.rmtree(checkpoints)
-    return Trained(adapted, description, curve, facts)
+    return Trained(adapted, description, _curve(trainer.state.log_history), facts, checkpoints, lock)
 
 
 def _tokenised(table: pd.DataFrame, tokenizer: Any, max_tokens: int) -> Dataset:
@@ -93,6 +98,11 @@ def _tokenised(table: pd.DataFrame, tokenizer: Any, max_tokens: int) -> Dataset:
     return Dataset.from_dict(
         {"input_ids": tokens, "labels": codes(table["label"]).tolist(), "length": [len(row) for row in tokens]}
     )
+
+
+def _cut(tables: tuple[pd.DataFrame, ...], tokenizer: Any, max_tokens: int) -> int:
+    """How many sentences are longer than `max_tokens`."""
+    return sum(len(row) > max_tokens for table in tables for row in tokenizer(table["text"].tolist())["input_ids"])
 
 
 def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict[tuple[int, ...], torch.Tensor] | None:
@@ -146,6 +156,7 @@ def _trainer(
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model="macro_f1",
         logging_strategy="epoch",
         report_to="none",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,8 +54,8 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     Parameters
     ----------
     features : one row per session and ticker, in any order: `session`, `ticker`, numeric columns with the prefixes
-        of `ARMS`, and `forward_return`, the return from the open of the session to the open `horizon` sessions
-        later (a fraction, NaN where unknown)
+        of `ARMS`, `tradable` (there is an open to enter at), and `forward_return`, the return from the open of the
+        session to the open `horizon` sessions later (a fraction, NaN where unknown)
     params : the section `backtest`
     horizon : in sessions
     threads : fits that run at once; the result doesn't depend on it
@@ -73,6 +71,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     rows, columns = _checked(features)
     session, sessions = pd.factorize(rows["session"])
     outcome, ticker = rows["forward_return"].to_numpy(float), rows["ticker"].to_numpy()
+    tradable = rows["tradable"].to_numpy(bool)
     folds = expanding_folds(len(sessions), params.train_sessions, params.test_sessions, horizon, params.embargo)
     seeds = (np.random.SeedSequence(seed).generate_state(params.seeds) >> 1).tolist()  # LightGBM's are 31 bits wide
     target = rank_target(outcome, session)
@@ -110,7 +109,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     difference = differences["sentiment"]
     value = verdict(difference, against, params.significance)
     portfolios = {
-        arm: long_short(forecast, outcome, session, ticker, horizon, params.min_tickers, params.cost_bps)
+        arm: long_short(forecast, outcome, tradable, session, ticker, horizon, params.min_tickers, params.cost_bps)
         for arm, (forecast, _) in fitted.items()
     }
     metrics = {
@@ -185,7 +184,7 @@ def sentiment_placebo(
 
 def _checked(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """The rows sorted by session and ticker, and the columns of each arm in order of their names."""
-    missing = [name for name in ("session", "ticker", "forward_return") if name not in features]
+    missing = [name for name in ("session", "ticker", "tradable", "forward_return") if name not in features]
     prefixes = sorted({prefix for arm in ARMS.values() for prefix in arm})
     missing += [f"{prefix}*" for prefix in prefixes if not any(name.startswith(prefix) for name in features)]
     if missing:
@@ -200,7 +199,7 @@ def _checked(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]
     twice = rows.duplicated(["session", "ticker"])
     if twice.any():
         raise InputError(f"the features hold {where(twice)} twice: expected one row; run build_features again")
-    for name in sorted({*functools.reduce(operator.iadd, columns.values(), []), "forward_return"}):
+    for name in sorted({name for names in columns.values() for name in names} | {"forward_return"}):
         infinite = np.isinf(rows[name].to_numpy(float))
         if infinite.any():
             raise InputError(

@@ -177,7 +177,7 @@ def build(
 
     Returns
     -------
-    table : session, ticker, price_*, attention_*, sentiment_*, forward_return
+    table : session, ticker, price_*, attention_*, sentiment_*, tradable (there is an open at t), forward_return
     facts : counts for the metrics; price_rows_in + price_gaps = rows + rows_outside_news, and
         news_in = news_used + news_after_last_session + news_without_row (the ticker was not listed then)
 
@@ -203,6 +203,7 @@ def build(
     columns = {name: array[inside] for name, array in price_features(panel, features.window).items()}
     columns |= attention_features(counts, features.window)
     columns |= sentiment_features(cell, score, shape, features.half_life, features.surprise_window)
+    columns["tradable"] = ~np.isnan(news_panel.fields["open"])
     columns["forward_return"] = forward_return(panel, features.horizon)[inside]
     result = table(news_panel, columns)
 

@@ -52,6 +52,7 @@ def long_short_weights(forecast: np.ndarray, session: np.ndarray, min_tickers: i
 def long_short(
     forecast: np.ndarray,
     forward_return: np.ndarray,
+    tradable: np.ndarray,
     session: np.ndarray,
     ticker: np.ndarray,
     horizon: int,
@@ -60,15 +61,18 @@ def long_short(
 ) -> Portfolio:
     """Trade on a forecast; all arrays have shape (rows,), rows without a forecast are before the first trade.
 
-    `cost_bps` is the cost per unit of turnover in basis points.
+    Nothing is bought that has no open to buy at (`tradable`), which is known at the time. Whether there will be
+    an open to sell at is not known then: a position without one is carried at what was paid. The last `horizon`
+    sessions, which end after the data, are not traded. `cost_bps` is the cost per unit of turnover in basis points.
     """
-    tested = ~np.isnan(forecast)
+    tested = ~np.isnan(forecast) & (session <= session[~np.isnan(forward_return)].max())
     traded_sessions = np.unique(session[tested])[::horizon]
-    rows = tested & ~np.isnan(forward_return) & np.isin(session, traded_sessions)
+    rows = tested & tradable & np.isin(session, traded_sessions)
     weight = long_short_weights(forecast[rows], session[rows], min_tickers)
     held = pd.DataFrame({"session": session[rows], "ticker": ticker[rows], "weight": weight})
     weights = held.pivot(index="session", columns="ticker", values="weight").reindex(traded_sessions).fillna(0.0)
-    gross = np.bincount(np.searchsorted(traded_sessions, session[rows]), weight * forward_return[rows], len(weights))
+    earned = weight * np.nan_to_num(forward_return[rows])
+    gross = np.bincount(np.searchsorted(traded_sessions, session[rows]), earned, len(weights))
     path = np.vstack([np.zeros(weights.shape[1]), weights.to_numpy(), np.zeros(weights.shape[1])])
     turnover = np.abs(np.diff(path, axis=0)).sum(axis=1)
     turnover[-2] += turnover[-1]

@@ -95,13 +95,14 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                 for item in archive:
                     if item.isfile() and _MEMBER.search(item.name):
                         yield item.name, archive.extractfile(item).read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"market.path = {str(path)!r} does not exist; give a clone or an archive of {REPOSITORY}"
         ) from None
     except _BROKEN as error:
         raise InputError(
-            f"{path}: cannot be read as .tar.xz, .tar.gz or .zip ({error}); give a whole archive of {REPOSITORY}"
+            f"{path}: cannot be read as .tar.xz, .tar.gz or .zip ({' '.join(str(error).split())}); "
+            f"give a whole archive of {REPOSITORY}"
         ) from None
 
 
