@@ -17,7 +17,7 @@ repro: .venv/installed
 	@$(BIN)/python -m scripts.summary
 
 test: .venv/installed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: .venv/installed
 	@$(BIN)/ruff check .
