@@ -1,14 +1,14 @@
-"""Keep a run's evidence: `python -m scripts.record NAME "COMMAND"` after it, from the repository's root.
+"""Keep a run's evidence below results/: run as `python -m scripts.record NAME COMMAND STAGE...` after it.
 
-Copies params.yaml, dvc.lock, every metrics file and picture into results/NAME, and writes down the
-command, the commit and the environment. Files that hold sentences of the corpus stay out: not every
-corpus may be passed on.
+Copies params.yaml, dvc.lock and the metrics and pictures of the named stages, and writes down the command,
+the commit and the environment. Sentences of the corpus stay out: not every corpus may be passed on.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,9 +17,7 @@ import pandas as pd
 import torch
 
 from finsentiment.errors import InputError, command
-from finsentiment.files import whole, write_json
-
-WITH_TEXT = {"samples.csv"}
+from finsentiment.files import whole, write_csv, write_json
 
 
 def main() -> None:
@@ -27,22 +25,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="folder below results/")
     parser.add_argument("command", help="the command that made the run, as typed")
+    parser.add_argument("stages", nargs="+", help="stages whose metrics to keep")
     given = parser.parse_args()
-    if not Path("metrics/evaluate.json").is_file():
-        raise InputError("metrics/evaluate.json is missing: run `dvc repro` first, from the repository's root")
+    sources = []
+    for stage in given.stages:
+        if not Path(f"metrics/{stage}.json").is_file():
+            raise InputError(f"metrics/{stage}.json is missing: run `dvc repro {stage}` first, from the root")
+        sources += [Path(f"metrics/{stage}.json"), *sorted(Path(f"metrics/{stage}").glob("*"))]
     with whole(Path("results") / given.name) as folder:
-        for source in sorted(Path("metrics").rglob("*.*")):
-            if source.name in WITH_TEXT:
-                continue
-            target = folder / source
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.name == "errors.csv":
-                pd.read_csv(source).drop(columns="text").to_csv(target, index=False, lineterminator="\n")
-            else:
-                shutil.copy(source, target)
+        for source in sources:
+            _copy(source, folder / source.relative_to("metrics"))
         for name in ("params.yaml", "dvc.lock"):
-            shutil.copy(name, folder / name)
+            # Of a file outside the repository only the name: its folder tells of a machine, not of the run.
+            (folder / name).write_text(re.sub(r": /\S*/", ": ", Path(name).read_text()))
         write_json(folder / "run.json", {"command": given.command, "commit": _commit(), "environment": _environment()})
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a metrics file, a CSV without its column of texts."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".csv":
+        table = pd.read_csv(source)
+        if "text" in table:
+            write_csv(target, table.drop(columns="text"))
+            return
+    shutil.copy(source, target)
 
 
 def _commit() -> str:
@@ -54,10 +61,8 @@ def _environment() -> dict[str, object]:
         "python": platform.python_version(),
         "system": platform.system(),
         "processor": f"{platform.machine()}, PyTorch uses {torch.backends.cpu.get_cpu_capability()}",
-        "cores": torch.get_num_threads(),
         "packages": "requirements.txt at this commit",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "torch": torch.__version__,
     }
 
 
