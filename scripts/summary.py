@@ -8,7 +8,7 @@ from typing import Any
 
 import dvc.api
 
-from finsentiment.errors import InputError, command
+from finsentiment.errors import command
 from finsentiment.files import read_json
 from finsentiment.params import validate
 
@@ -34,7 +34,7 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     Parameters
     ----------
     metrics
-        Folder with `baseline.json`, `evaluate.json` and `backtest.json`.
+        Folder with `baseline.json`, `evaluate.json`, `backtest.json` and `backtest/verdict.txt`.
     corpus, market
         The values of `corpus.source` and `market.source`.
 
@@ -43,10 +43,11 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     InputError
         If one of the files is not there.
     """
-    baseline, ours, backtest = (_read(metrics / f"{name}.json") for name in ("baseline", "evaluate", "backtest"))
+    baseline, ours, backtest = (read_json(metrics / f"{name}.json") for name in ("baseline", "evaluate", "backtest"))
     lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
     p = "< 0.001" if lead["mcnemar_p"] < 0.001 else f"= {lead['mcnemar_p']:.3f}"
     simulated = market == "simulated"
+    words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip()
     return "\n".join(
         [
             f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
@@ -58,8 +59,8 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
             f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
             "",
             f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
-            f"  VERDICT: {verdict['value']}",
-            textwrap.fill(verdict["words"], 80, initial_indent="  ", subsequent_indent="  "),
+            f"  VERDICT: {verdict}",
+            textwrap.fill(words, 80, initial_indent="  ", subsequent_indent="  "),
             *([CAVEAT] if simulated else []),
             "",
             WHERE,
@@ -70,13 +71,6 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
 def _row(name: str, scores: dict[str, Any]) -> str:
     interval = f"{scores['accuracy_low']:.3f} to {scores['accuracy_high']:.3f}"
     return f"  {name:<26}  {scores['accuracy']:>8.3f}  {interval:<16}  {scores['macro_f1']:.3f}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: expected the metrics of a whole run; run `dvc repro` first") from None
 
 
 def main() -> None:

@@ -65,11 +65,11 @@ def found():
 
 def test_a_planted_signal_improves_the_forecast(found):
     figures = found.metrics
-    assert found.verdict == figures["verdict"]["value"] == "improves"
+    assert figures["verdict"] == "improves"
     assert figures["difference"]["sentiment"]["low"] > 0 and figures["difference"]["sentiment"]["p"] < 0.05
     assert figures["placebo"]["p"] == 1 / 21 and figures["placebo"]["mean"] < figures["placebo"]["observed"] / 4
     assert not figures["difference"]["attention"]["low"] > 0
-    assert figures["verdict"]["words"].startswith("Sentiment improves the forecast: mean daily rank IC 0.")
+    assert found.words.startswith("Sentiment improves the forecast: mean daily rank IC 0.")
     gains = found.importance.set_index(["arm", "feature"])["gain_share"]
     assert gains["price_attention_sentiment"].idxmax() == "sentiment_level"
 
@@ -100,26 +100,26 @@ def test_shuffled_rows_columns_and_other_threads_give_the_same_bytes(found):
 
 
 def test_sentiment_of_noise_is_no_evidence():
-    assert run(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).verdict == "no evidence"
+    assert run(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).metrics["verdict"] == "no evidence"
 
 
 def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
     found = run(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
-    assert found.verdict == "no evidence"
+    assert found.metrics["verdict"] == "no evidence"
     assert found.metrics["difference"]["attention"]["low"] > 0
 
 
 def test_a_signal_that_turns_against_its_past_hurts():
     turning = market(lambda score, _, session: 0.02 * score * np.where(session < 62, 1, -1))
     found = run(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
-    assert found.verdict == "hurts"
+    assert found.metrics["verdict"] == "hurts"
     assert found.metrics["placebo"]["p_hurts"] == 1 / 21
 
 
 def test_scores_that_are_all_equal_are_no_evidence():
     features = market(planted).assign(sentiment_level=0.0, sentiment_size=0.0)
     found = run(features, PARAMS, 1, 5, 1)
-    assert found.verdict == "no evidence"
+    assert found.metrics["verdict"] == "no evidence"
     assert found.metrics["placebo"]["p"] == found.metrics["placebo"]["p_hurts"] == 1
 
 
@@ -127,7 +127,7 @@ def test_features_that_are_all_equal_do_not_crash():
     features = market(planted)
     names = [name for name in features if name.startswith(("price_", "attention_", "sentiment_"))]
     found = run(features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1)
-    assert found.verdict == "no evidence"
+    assert found.metrics["verdict"] == "no evidence"
     assert {figures["mean"] for figures in found.metrics["ic"].values()} == {0.0}
     assert {figures["turnover"] for figures in found.metrics["portfolio"].values()} == {0.0}
 

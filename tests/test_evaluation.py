@@ -23,7 +23,7 @@ from finsentiment.evaluation import (
     scores,
     worst_errors,
 )
-from finsentiment.files import write_json
+from finsentiment.files import write_json, write_text
 from finsentiment.pictures import confusion_picture, reliability_picture
 from scripts.summary import summary
 
@@ -239,7 +239,8 @@ def metrics(tmp_path):
         "+0.0400 (95% interval +0.0200 to +0.0600, p = 0.001); 20 of 20 placebos with shuffled sentiment gain less "
         "(placebo p = 0.048)."
     )
-    write_json(tmp_path / "backtest.json", {"verdict": {"value": "improves", "words": words}})
+    write_json(tmp_path / "backtest.json", {"verdict": "improves"})
+    write_text(tmp_path / "backtest/verdict.txt", words)
     return tmp_path
 
 

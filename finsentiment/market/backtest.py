@@ -12,7 +12,7 @@ import pandas as pd
 from finsentiment.errors import InputError
 from finsentiment.market.evidence import Estimate, Placebo, estimate, rank_among_placebos, rank_ic, shuffle_within
 from finsentiment.market.portfolio import long_short, portfolio_metrics
-from finsentiment.market.verdict import Value, in_words, verdict
+from finsentiment.market.verdict import in_words, verdict
 from finsentiment.market.walkforward import expanding_folds, rank_target, walk_forward
 from finsentiment.params import Backtest
 
@@ -32,7 +32,9 @@ MIN_IC_SESSIONS = 20  # from fewer, an interval means nothing
 
 @dataclass(frozen=True)
 class Result:
-    """What a backtest found: the verdict, `metrics` (a tree of figures) and the tables behind the plots.
+    """What a backtest found: `metrics` (the verdict and a tree of figures) and the tables behind the plots.
+
+    words : the verdict as a sentence
 
     ic : session, the cumulative rank IC of each arm
     equity : session, the equity of each arm's portfolio, 1 at the start
@@ -40,7 +42,7 @@ class Result:
     importance : arm, feature, gain_share
     """
 
-    verdict: Value
+    words: str
     metrics: dict[str, Any]
     ic: pd.DataFrame
     equity: pd.DataFrame
@@ -113,10 +115,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
         for arm, (forecast, _) in fitted.items()
     }
     metrics = {
-        "verdict": {
-            "value": value,
-            "words": in_words(value, ics[more].mean, ics[less].mean, difference, against, params.significance),
-        },
+        "verdict": value,
         "ic": {arm: asdict(figures) for arm, figures in ics.items()},
         "difference": {name: asdict(figures) for name, figures in differences.items()},
         "placebo": {
@@ -141,7 +140,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
         },
     }
     return Result(
-        verdict=value,
+        words=in_words(value, ics[more].mean, ics[less].mean, difference, against, params.significance),
         metrics=metrics,
         ic=_by_session({arm: ic[arm].cumsum() for arm in ARMS}, sessions),
         equity=_by_session({arm: pd.Series(p.equity, index=p.session) for arm, p in portfolios.items()}, sessions),
