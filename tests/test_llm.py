@@ -171,6 +171,21 @@ class _KillAfter(TrainerCallback):
             raise _Killed
 
 
+def _finetune_killed_after(
+    step: int, corpus: pd.DataFrame, model: Model, recipe: Finetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = training._trainer
+
+    def doomed(*arguments):
+        trainer = make(*arguments)
+        trainer.add_callback(_KillAfter(step))
+        return trainer
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(training, "_trainer", doomed)
+        training.finetune(corpus, corpus, model, recipe, seed=1, threads=1)
+
+
 def test_killed_and_resumed_equals_uninterrupted(
     tiny_model: Model,
     tiny_corpus: pd.DataFrame,
@@ -180,16 +195,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     monkeypatch: pytest.MonkeyPatch,
     private_cache: Path,
 ) -> None:
-    make = training._trainer
-
-    def doomed(*arguments):
-        trainer = make(*arguments)
-        trainer.add_callback(_KillAfter(10))
-        return trainer
-
-    with monkeypatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(training, "_trainer", doomed)
-        training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    _finetune_killed_after(10, tiny_corpus, tiny_model, recipe, monkeypatch)
     left = sorted(private_cache.glob("checkpoints/*/checkpoint-*"))
     assert left, "the killed run left no checkpoint to go on from"
     broken = left[0].parent / "checkpoint-9"
@@ -205,16 +211,7 @@ def test_patience_counts_on_after_a_resume(
 ) -> None:
     # So small a rate never betters the first epoch: training stops after 1 + patience epochs.
     lazy = recipe.model_copy(update={"learning_rate": 1e-12, "head_learning_rate": 1e-12, "patience": 2, "epochs": 6})
-    make = training._trainer
-
-    def doomed(*arguments):
-        trainer = make(*arguments)
-        trainer.add_callback(_KillAfter(9))
-        return trainer
-
-    with monkeypatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(training, "_trainer", doomed)
-        training.finetune(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
+    _finetune_killed_after(9, tiny_corpus, tiny_model, lazy, monkeypatch)
     resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
     assert len(resumed.curve) == 3
 

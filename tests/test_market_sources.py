@@ -343,9 +343,10 @@ PLAIN, WITH_ID = "published_at,ticker,headline\n", "news_id,published_at,ticker,
         (PLAIN + "2023-03-01 09:00:00,ABC,x", "row 1: .* = '2023-03-01 09:00:00': expected a time with its zone"),
         (PLAIN + "2023-03-01,ABC,x", "row 1: published_at = '2023-03-01': expected a time with"),
         (PLAIN + "2023-13-01T09:00:00Z,ABC,x", "row 1: published_at = .*not a time"),
-        ("published_at,headline\n2023-03-01T09:00:00Z,x", "no column ticker; expected published_at"),
+        ("published_at,headline\n2023-03-01T09:00:00Z,x", "line 1: column 'ticker' is there 0 times"),
         (WITH_ID + "a,2023-03-01T09:00:00Z,ABC,x\na,2023-03-01T09:00:00Z,NA,x", "rows 1, 2: news_id = 'a'"),
         (WITH_ID + ",2023-03-01T09:00:00Z,ABC,x", "row 1: news_id = : expected a text"),
+        (PLAIN + "2023-03-01T09:00:00Z,ABC,up, then down", "line 2: 4 values, expected 3"),
         (PLAIN + "2023-03-01T09:00:00Z,XYZ,x", "no news left"),
     ],
 )
@@ -381,5 +382,5 @@ def test_missing_or_ambiguous_tables_are_errors(tmp_path):
         sources.load(market("tables", tmp_path), 1)
     (tmp_path / "news.csv").write_bytes(b"published_at,ticker,headline\n2023-03-01T09:00:00Z,ABC,caf\xe9\n")
     (tmp_path / "prices.csv").write_text(PRICES)
-    with pytest.raises(InputError, match="news.csv: cannot be read .*expected UTF-8"):
+    with pytest.raises(InputError, match="news.csv, line 2: byte 0xe9 .* is not UTF-8"):
         sources.load(market("tables", tmp_path), 1)

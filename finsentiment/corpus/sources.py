@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import io
 import json
 import zipfile
 import zlib
-from pathlib import Path
 
 import pandas as pd
 
+from finsentiment import files
 from finsentiment.corpus.cleaning import checked
 from finsentiment.errors import InputError
+from finsentiment.files import read_input
 from finsentiment.params import Corpus
 
 # The four nested files of Financial PhraseBank v1.0 (Malo et al. 2014) by least agreement in percent, and the
@@ -47,46 +47,9 @@ def load(corpus: Corpus) -> pd.DataFrame:
 
 
 def read_csv(path: str, required: tuple[str, ...]) -> pd.DataFrame:
-    """Read and check a UTF-8 CSV file with a header: columns `text`, `label`, `agreement`, any other is left out.
-
-    Read with `csv` and not with pandas, which knows no line numbers and fills up a row with too few values.
-    """
-    content = _bytes(path)
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = f"byte 0x{content[error.start]:02x} at offset {error.start}"
-        raise InputError(f"{path}, line {line}: {byte} is not UTF-8; save the file as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    line = 1
-    try:
-        header = next(reader, [])
-        for column in COLUMNS:
-            times = header.count(column)
-            if times > 1 or (times == 0 and column in required):
-                raise InputError(
-                    f"{path}, line 1: column '{column}' is there {times} times (the header is {','.join(header)!r}); "
-                    f"expected {' and '.join(required)} once each, as names in a first line"
-                )
-        line = reader.line_num + 1
-        for row in reader:
-            if row and len(row) != len(header):
-                raise InputError(
-                    f"{path}, line {line}: {len(row)} values, expected {len(header)} ({','.join(header)}); "
-                    "put a text that holds commas in double quotes"
-                )
-            if row:
-                lines.append(line)
-                rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        mend = "close every double quote, and write one within a text twice"
-        raise InputError(f"{path}, line {line}: not CSV ({error}); {mend}") from None
-    table = pd.DataFrame(rows, columns=header, index=lines, dtype="str")
-    return checked(table[[column for column in COLUMNS if column in header]], path)
+    """Read and check a CSV file of sentences: columns `text`, `label`, `agreement`; any other is left out."""
+    table = files.read_csv(path, required)
+    return checked(table[[column for column in COLUMNS if column in table]], path)
 
 
 def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
@@ -115,7 +78,7 @@ def fetch(pin: str) -> str:
     from huggingface_hub.utils import logging
 
     try:
-        content = json.loads(_bytes(pin))
+        content = json.loads(read_input(pin))
         where = {name: content[name] for name in ("repo_id", "repo_type", "revision", "filename")}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{pin}: expected a JSON object with repo_id, repo_type, revision and filename") from None
@@ -134,7 +97,7 @@ def fetch(pin: str) -> str:
 
 def _member(archive: str, name: str, sha256: str) -> bytes:
     try:
-        with zipfile.ZipFile(io.BytesIO(_bytes(archive))) as file:
+        with zipfile.ZipFile(io.BytesIO(read_input(archive))) as file:
             content = file.read(f"FinancialPhraseBank-v1.0/{name}")
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError):
         raise InputError(
@@ -145,10 +108,3 @@ def _member(archive: str, name: str, sha256: str) -> bytes:
     if found != sha256:
         raise InputError(f"{archive}: {name} has SHA-256 {found}, expected {sha256}; download the zip again")
     return content
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); correct the path in params.yaml") from None

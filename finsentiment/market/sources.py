@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from finsentiment import params
+from finsentiment import files, params
 from finsentiment.errors import InputError
 from finsentiment.market import stocknet
 from finsentiment.market.sessions import sessions_between
@@ -235,21 +235,18 @@ def _find(folder: Path, name: str) -> Path:
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """A CSV (all columns as text) or Parquet file, its rows numbered from 1 after the header."""
-    try:
-        if path.suffix == ".parquet":
+    if path.suffix == ".parquet":
+        try:
             table = pd.read_parquet(path)
-        else:
-            # As text, so that a ticker such as NA or TRUE stays what it is.
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        expected = f"expected a table with {', '.join(columns)}; see market.path"
-        raise InputError(f"{path} does not exist; {expected}") from None
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read ({reason}); expected UTF-8 CSV or Parquet") from None
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: cannot be read ({reason}); expected Parquet") from None
+        missing = [column for column in columns if column not in table]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+    else:
+        # As text, so that a ticker such as NA or TRUE stays what it is.
+        table = files.read_csv(path, columns)
     table.index = pd.RangeIndex(1, len(table) + 1)
     return table
 
