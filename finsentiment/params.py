@@ -81,17 +81,26 @@ class Model(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
 
 
-class Baseline(Section):
-    """The zero-shot reading."""
+class Prompt(Section):
+    """A question to the base model; `answers` stand for negative, neutral and positive, in this order."""
 
-    prompt: str
+    template: str
+    answers: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=3, max_length=3)]
 
-    @field_validator("prompt")
+    @field_validator("template")
     @classmethod
     def _has_one_place_for_the_text(cls, value: str) -> str:
         if value.count("{text}") != 1 or not value.split("{text}")[0].strip():
             raise ValueError("must hold {text} exactly once, with words before it")
         return value
+
+
+class Baseline(Section):
+    """The zero-shot reading: every prompt is tried with every number of shots, on validation sentences."""
+
+    prompts: Annotated[list[Prompt], Field(min_length=1)]
+    shots: Annotated[list[Annotated[int, Field(ge=0, le=64)]], Field(min_length=1)]
+    choice_sentences: Count
 
 
 class Lora(Section):

@@ -1,6 +1,7 @@
 """Score the test sentences with what the fine-tuned model has to beat.
 
-Majority, finance lexicon, TF-IDF, and the base model read zero-shot, raw and with contextual calibration.
+Majority, finance lexicon, TF-IDF, and the base model without fine-tuning, raw and with contextual calibration,
+its prompt and shots chosen on validation sentences.
 Run by DVC, or as `python -m stages.baseline`.
 """
 
@@ -11,9 +12,9 @@ import pandas as pd
 from finsentiment import baselines
 from finsentiment.errors import command
 from finsentiment.evaluation import codes, probability_table, scores
-from finsentiment.files import read_table, write_json, write_table
+from finsentiment.files import read_table, write_csv, write_json, write_table
 from finsentiment.llm.base import load_causal
-from finsentiment.llm.zero_shot import read
+from finsentiment.llm.zero_shot import choose, read
 from stages.parameters import load
 
 
@@ -24,13 +25,15 @@ def main() -> None:
     texts = test["text"].tolist()
 
     model, tokenizer = load_causal(params.model, threads=params.threads)
-    zero_shot = read(model, tokenizer, texts, params.baseline.prompt)
+    asked = validation.sample(min(params.baseline.choice_sentences, len(validation)), random_state=params.seed)
+    choice = choose(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
+    write_csv("metrics/baseline/prompts.csv", choice.tried)
     systems = {
         "majority": baselines.majority(train, texts),
         "lexicon": baselines.lexicon(train, texts),
         "tfidf": baselines.tfidf(train, validation, texts),
-        "zero_shot": zero_shot.raw,
-        "zero_shot_calibrated": zero_shot.calibrated,
+        "zero_shot": read(model, tokenizer, texts, choice.raw).raw,
+        "zero_shot_calibrated": read(model, tokenizer, texts, choice.calibrated).calibrated,
     }
 
     tables = []

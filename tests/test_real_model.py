@@ -33,7 +33,7 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
         raise
     model, tokenizer = base.load_causal(params.model, threads=2)
     clear = ["Shares soared after record profits beat all forecasts.", "The company collapsed into bankruptcy."]
-    p = zero_shot.read(model, tokenizer, clear, params.baseline.prompt).calibrated
+    p = zero_shot.read(model, tokenizer, clear, params.baseline.prompts[0]).calibrated
     assert p[0, 2] / p[0, 0] > p[1, 2] / p[1, 0], "the base model finds the bankruptcy better news than the record"
 
     sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")

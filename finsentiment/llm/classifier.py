@@ -28,6 +28,7 @@ from finsentiment.files import read_json, whole, write_json
 from finsentiment.labels import LABELS
 from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
 from finsentiment.llm.batches import of_one_shape, padded
+from finsentiment.llm.lora import LeanLinear
 from finsentiment.params import Lora, Model
 
 
@@ -109,6 +110,7 @@ class Classifier(nn.Module):
             )
         cut = len(used) - adapted
         self.adapted_layers = list(range(cut, len(used)))
+        self.quantized = getattr(backbone, "hf_quantizer", None) is not None
         self._tap = _Tap()
         # The stand-ins keep each layer at its number, by which some models choose its kind of attention.
         below = [*_stand_ins(cut - 1), self._tap] if cut else []
@@ -136,6 +138,14 @@ class Classifier(nn.Module):
         self.lower(input_ids=input_ids, attention_mask=attention_mask)
         return self._tap.take()
 
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor, lower_states: Tensor | None = None) -> Tensor:
+        """The last hidden states, (batch, tokens, hidden)."""
+        if self.lower is not None:
+            self._tap.kept = self.lower_states(input_ids, attention_mask) if lower_states is None else lower_states
+        hidden = self.upper(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        self._tap.kept = None
+        return hidden
+
     def forward(
         self,
         input_ids: Tensor,
@@ -144,10 +154,7 @@ class Classifier(nn.Module):
         lower_states: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Logits of shape (batch, 3), and the loss where `labels` are given."""
-        if self.lower is not None:
-            self._tap.kept = self.lower_states(input_ids, attention_mask) if lower_states is None else lower_states
-        hidden = self.upper(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        self._tap.kept = None
+        hidden = self.hidden(input_ids, attention_mask, lower_states)
         weight = attention_mask.unsqueeze(-1).float()
         pooled = (hidden.float() * weight).sum(1) / weight.sum(1)
         logits = self.head(pooled)
@@ -156,17 +163,17 @@ class Classifier(nn.Module):
 
 def with_adapter(classifier: Classifier, lora: Lora) -> PeftModel:
     """The classifier with fresh LoRA adapters on all linear maps of its top layers; they and the head train."""
-    return get_peft_model(
-        classifier,
-        LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=classifier.linear_names,
-            layers_to_transform=classifier.adapted_layers,
-            modules_to_save=["head"],
-        ),
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=classifier.linear_names,
+        layers_to_transform=classifier.adapted_layers,
+        modules_to_save=["head"],
     )
+    if not classifier.quantized:
+        config._register_custom_module({nn.Linear: LeanLinear})
+    return get_peft_model(classifier, config)
 
 
 def save(adapted: PeftModel, path: str | Path, description: dict[str, Any]) -> None:

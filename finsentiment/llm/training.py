@@ -26,6 +26,7 @@ from finsentiment.files import cache_folder, full_disk_is_said, sha256_file
 from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
 from finsentiment.llm.batches import by_length, padded
 from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
+from finsentiment.llm.memory import check
 from finsentiment.params import Finetune, Model
 
 CHECKPOINT_FILES = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
@@ -60,10 +61,13 @@ def finetune(
     use_threads(threads)
     base = folder(model)
     tokenizer = load_tokenizer(base)
+    sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
+    lengths = [length for split in sets for length in split["length"]]
+    print(f"memory: about {check(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths))}", file=sys.stderr)
     set_seed(seed)
     backbone = load_backbone(base, recipe.quantization)
     classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.label_smoothing)
-    sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
+    del backbone  # and with it the layers above `depth`
     collate = _Collator(tokenizer.pad_token_id, _lower_states(classifier, sets, tokenizer.pad_token_id))
     adapted = with_adapter(classifier, recipe.lora)
 
@@ -172,6 +176,7 @@ def _trainer(
     optimizer = torch.optim.AdamW(
         [{"params": adapters, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}],
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     return Trainer(
         model=adapted,
@@ -200,7 +205,7 @@ def _checkpoints(
     digest = hashlib.sha256()
     for table in (train, validation):
         digest.update(table[["text", "label"]].to_csv(index=False).encode())
-    for file in ("base.py", "batches.py", "classifier.py", "training.py"):
+    for file in ("base.py", "batches.py", "classifier.py", "lora.py", "training.py"):
         digest.update(sha256_file(Path(__file__).with_name(file)).encode())
     libraries = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes", "accelerate")}
     settings = [model.model_dump(), recipe.model_dump(), seed, threads, libraries]

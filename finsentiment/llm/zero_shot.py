@@ -1,4 +1,4 @@
-"""Zero-shot reading: which label does the base model hold most likely after a prompt?"""
+"""Zero-shot and few-shot reading: which answer does the base model hold most likely after a prompt?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from finsentiment.evaluation import codes
 from finsentiment.labels import LABELS
 from finsentiment.llm.batches import by_length, padded
+from finsentiment.params import Prompt
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs without content, as in Zhao et al. (2021), section 5."""
@@ -27,10 +30,65 @@ class ZeroShot:
     calibrated: np.ndarray
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The prompt, shots filled in, that read best raw and the one that did calibrated, and what all of them reached.
+
+    `tried` has a row for each prompt (numbered from 1) and number of shots, with the accuracies `raw` and `calibrated`.
+    """
+
+    raw: Prompt
+    calibrated: Prompt
+    tried: pd.DataFrame
+
+
+def with_shots(prompt: Prompt, train: pd.DataFrame, shots: int, seed: int) -> Prompt:
+    """The prompt with `shots` answered examples before the question, its last paragraph repeated for each.
+
+    The examples are drawn from `train`, as many of each label as can be, in random order (Brown et al. 2020).
+    """
+    instruction, gap, question = prompt.template.rpartition("\n\n")
+    usable = train[~train["text"].str.contains("{text}", regex=False)].sample(frac=1, random_state=seed)
+    turn = usable.groupby("label").cumcount()
+    examples = usable.loc[turn.sort_values(kind="stable").index[:shots]].sample(frac=1, random_state=seed)
+    answer_of = dict(zip(LABELS, prompt.answers, strict=True))
+    space = "" if question.endswith("\n") else " "
+    answered = [
+        question.replace("{text}", text) + space + answer_of[label]
+        for text, label in zip(examples["text"], examples["label"], strict=True)
+    ]
+    return Prompt(template=instruction + gap + "\n\n".join([*answered, question]), answers=prompt.answers)
+
+
+def choose(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[Prompt],
+    shots: list[int],
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    seed: int,
+) -> Choice:
+    """Try every prompt with every number of shots from `train`, and keep what is right most often on `validation`."""
+    labels = codes(validation["label"])
+    rows, filled = [], []
+    for (number, prompt), count in itertools.product(enumerate(prompts, 1), shots):
+        filled.append(with_shots(prompt, train, count, seed))
+        reading = read(model, tokenizer, validation["text"].tolist(), filled[-1])
+        hits = {name: (getattr(reading, name).argmax(axis=1) == labels).mean() for name in ("raw", "calibrated")}
+        rows.append({"prompt": number, "shots": count, **hits})
+    tried = pd.DataFrame(rows)
+    return Choice(filled[tried["raw"].argmax()], filled[tried["calibrated"].argmax()], tried)
+
+
 def read(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], prompt: str, batch_tokens: int = 1024
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    prompt: Prompt,
+    batch_tokens: int = 1024,
 ) -> ZeroShot:
-    """Read `texts` by the likelihood of each label after `prompt` (which holds `{text}` once).
+    """Read `texts` by the likelihood of each answer after `prompt`.
 
     The part of the prompt before the text is the same for all and is computed once. Contextual calibration
     divides by the mean probabilities of content-free texts: p' ~ p / p_cf (Zhao et al. 2021, "Calibrate
@@ -51,17 +109,17 @@ def _normalised(log_likelihood: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def _log_likelihoods(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], prompt: str, batch_tokens: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], prompt: Prompt, batch_tokens: int
 ) -> np.ndarray:
-    """Log-likelihood of each label as the continuation of each prompt: shape (len(texts), 3)."""
-    before, after = prompt.split("{text}")
+    """Log-likelihood of each answer as the continuation of each prompt: shape (len(texts), 3)."""
+    before, after = prompt.template.split("{text}")
     # A trailing space would become a token of its own, where the model has learnt to join it to the next word.
     prefix = tokenizer(before.rstrip(" "), return_tensors="pt")["input_ids"].to(model.device)
     gap = " " if before.endswith(" ") else ""
     suffixes = [tokenizer(f"{gap}{text}{after}", add_special_tokens=False)["input_ids"] for text in texts]
-    # A label stands after a space, or, as in a chat template, at the start of a line.
+    # An answer stands after a space, or, as in a chat template, at the start of a line.
     space = "" if after.endswith("\n") else " "
-    labels = [tokenizer(f"{space}{label}", add_special_tokens=False)["input_ids"] for label in LABELS]
+    labels = [tokenizer(f"{space}{answer}", add_special_tokens=False)["input_ids"] for answer in prompt.answers]
     shared = model(prefix, use_cache=True, past_key_values=DynamicCache(config=model.config)).past_key_values
 
     result = np.empty((len(texts), len(LABELS)))

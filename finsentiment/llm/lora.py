@@ -1,0 +1,50 @@
+"""LoRA on a linear map of a frozen model, with the least arithmetic and memory.
+
+PEFT's own layer casts the input to the adapter's float32, keeps copies for the backward pass and adds two
+matrices of the output's size. Here the low-rank product is added in place within the matrix product, in the
+arithmetic of the base model; adapter, gradient and optimiser state stay float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor
+from torch.nn import functional
+
+
+class _LowRank(torch.autograd.Function):
+    """y = x W' + bias + s (x A') B', with gradients for x, A and B alone (Hu et al. 2022, equation 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | None, s: float) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        inner = rows @ a.T
+        y = functional.linear(rows, weight, bias).addmm_(inner, b.T, alpha=s)
+        ctx.save_for_backward(rows, inner, a, b, weight)
+        ctx.s, ctx.shape = s, x.shape
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, inner, a, b, weight = ctx.saved_tensors
+        grad = grad.reshape(-1, grad.shape[-1])
+        grad_inner = (grad @ b).mul_(ctx.s)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad @ weight).addmm_(grad_inner, a).view(ctx.shape)
+        return grad_x, grad_inner.T @ rows, (grad.T @ inner).mul_(ctx.s), None, None, None
+
+
+class LeanLinear(Linear):
+    """PEFT's LoRA layer, with a forward and backward pass of its own while it trains without dropout."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        name = self.active_adapters[0]
+        plain = isinstance(self.lora_dropout[name], torch.nn.Identity) and not (self.merged or self.disable_adapters)
+        if not plain:
+            return super().forward(x, *args, **kwargs)
+        a, b = (part[name].weight.to(x.dtype) for part in (self.lora_A, self.lora_B))
+        return _LowRank.apply(x, a, b, self.base_layer.weight, self.base_layer.bias, self.scaling[name])

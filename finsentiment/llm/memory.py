@@ -1,0 +1,119 @@
+"""How much memory a fine-tune will need, worked out before anything large is loaded.
+
+The model is built on PyTorch's meta device, where tensors have shapes and no content, and reads one batch there;
+what autograd keeps of it for the backward pass is counted. So it holds for any architecture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from finsentiment.errors import InputError
+from finsentiment.llm.base import compute_dtype
+from finsentiment.llm.classifier import Classifier, with_adapter
+from finsentiment.params import Finetune
+
+BYTES_PER_WEIGHT = {"int8": 1.0, "nf4": 0.5 + 0.127 / 8}
+"""Of a quantised linear map. NF4 with double quantisation adds 0.127 bits (Dettmers et al. 2023, section 3)."""
+BYTES_PER_TRAINED = {"adapter": 4 + 4, "optimiser": 8}
+"""float32 weight and gradient; the two moments of AdamW."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by purpose. `states` are the outputs of the frozen layers, kept for every sentence."""
+
+    base: float
+    adapter: float
+    optimiser: float
+    activations: float
+    states: float
+
+    @property
+    def total(self) -> float:
+        return sum(asdict(self).values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(self).items())
+        return f"{self.total / 1e9:.2f} GB ({parts})"
+
+
+def estimate(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) -> Memory:
+    """Memory of fine-tuning the base model in the folder `path`.
+
+    `batch` is the shape (sentences, tokens) of the largest batch, `tokens` the number in all sentences together.
+    """
+    config = AutoConfig.from_pretrained(path)
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(config, dtype=compute_dtype()).requires_grad_(False)
+        linear = {id(m.weight) for m in backbone.modules() if isinstance(m, nn.Linear)}
+        base = sum(
+            p.numel() * BYTES_PER_WEIGHT.get(recipe.quantization, p.element_size())
+            if id(p) in linear
+            else p.numel() * p.element_size()
+            for p in backbone.parameters()
+        )
+        classifier = Classifier(backbone, recipe.depth, recipe.lora.layers)
+        adapted = with_adapter(classifier, recipe.lora).train()
+        trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+        activations = _kept_for_backward(classifier, batch)
+    state = backbone.config.hidden_size * backbone.dtype.itemsize if classifier.lower is not None else 0
+    return Memory(
+        base=base,
+        activations=activations,
+        states=tokens * state,
+        **{name: trained * size for name, size in BYTES_PER_TRAINED.items()},
+    )
+
+
+def check(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) -> Memory:
+    """The estimate, if it fits into what is free; else InputError with the numbers and what to do."""
+    need, free = estimate(path, recipe, batch, tokens), free_memory()
+    if need.total <= free:
+        return need
+    remedies = []
+    for quantization in BYTES_PER_WEIGHT:
+        smaller = estimate(path, recipe.model_copy(update={"quantization": quantization}), batch, tokens)
+        if recipe.quantization == "none" and smaller.total <= free:
+            remedies.append(f"set finetune.quantization={quantization} ({smaller.total / 1e9:.2f} GB)")
+    if need.total - need.activations <= free:
+        fewer = int(batch[0] * (free - need.total + need.activations) / need.activations)
+        if fewer:
+            remedies.append(f"set finetune.batch_size={fewer} and raise finetune.gradient_accumulation")
+    remedies = remedies or ["take a smaller model.spec, or a machine with more memory"]
+    raise InputError(
+        f"model.spec: fine-tuning needs about {need}, and {free / 1e9:.2f} GB are free; {', or '.join(remedies)}"
+    )
+
+
+def free_memory() -> int:
+    """Bytes that can be had on the device that trains."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
+
+
+def _kept_for_backward(classifier: Classifier, batch: tuple[int, int]) -> int:
+    """Bytes of the tensors that autograd saves in one pass, weights aside, each counted once."""
+    weights = {p.untyped_storage()._cdata for p in classifier.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage
+        return tensor
+
+    ids = torch.zeros(batch, dtype=torch.long)
+    # The mask of attention itself: a mask of padding would be looked into, and there is nothing to see.
+    mask = torch.zeros(batch[0], 1, batch[1], batch[1], dtype=classifier.upper.dtype)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = classifier.head(classifier.hidden(ids, mask).float().mean(1))
+    del output
+    return sum(storage.nbytes() for storage in kept.values())
