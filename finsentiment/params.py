@@ -116,6 +116,7 @@ class Finetune(Section):
     """The fine-tuning recipe. `depth` counts layers of the base model from the bottom; None takes all."""
 
     depth: Count | None
+    echo: bool
     lora: Lora
     quantization: Literal["none", "int8", "nf4"]
     learning_rate: Positive
@@ -125,6 +126,7 @@ class Finetune(Section):
     gradient_accumulation: Count
     warmup_share: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NonNegative
+    average: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     max_tokens: Annotated[int, Field(ge=8)]
     patience: Count

@@ -39,6 +39,7 @@ def recipe() -> Finetune:
     return Finetune.model_validate(
         {
             "depth": None,
+            "echo": True,
             "lora": {"r": 4, "alpha": 8, "dropout": 0.1, "layers": 2},
             "quantization": "none",
             "learning_rate": 1e-2,
@@ -48,6 +49,7 @@ def recipe() -> Finetune:
             "gradient_accumulation": 1,
             "warmup_share": 0.1,
             "weight_decay": 0.01,
+            "average": 0.9,
             "label_smoothing": 0.0,
             "max_tokens": 16,
             "patience": 4,

@@ -41,6 +41,10 @@ def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "compute_dtype", lambda: torch.float32)
 
 
+def _classifier(model: Model, adapted: int, depth: int | None = None, echo: bool = False) -> classifier.Classifier:
+    return classifier.Classifier(base.load_backbone(base.folder(model), "none"), depth, adapted, echo)
+
+
 def _saved(trained: training.Trained, folder: Path) -> Path:
     classifier.save(trained.adapted, folder, trained.description)
     trained.done()
@@ -127,7 +131,7 @@ def test_the_prompt_that_reads_the_validation_sentences_best_is_chosen(
 
 def test_states_kept_from_the_frozen_layers_change_nothing(tiny_model: Model) -> None:
     torch.manual_seed(3)
-    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=1).eval()
+    model = _classifier(tiny_model, adapted=1).eval()
     ids, mask = padded([[4, 5, 6, 7], [8, 9]], pad=2)
     whole = model(ids, mask).logits
     assert torch.equal(model(ids, mask, lower_states=model.lower_states(ids, mask)).logits, whole)
@@ -142,7 +146,7 @@ def test_the_lean_adapter_computes_what_pefts_own_does(
 
     def gradients() -> dict[str, torch.Tensor]:
         torch.manual_seed(3)
-        model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=2)
+        model = _classifier(tiny_model, adapted=2)
         adapted = classifier.with_adapter(model, lora)
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:  # zero at first, which would hide the gradient of A
@@ -159,18 +163,30 @@ def test_the_lean_adapter_computes_what_pefts_own_does(
 
 
 def test_upper_layers_read_both_ways_and_lower_layers_causally(tiny_model: Model) -> None:
-    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=1).eval()
+    model = _classifier(tiny_model, adapted=1).eval()
     one, mask = padded([[4, 5, 6]], pad=2)
     other, _ = padded([[4, 5, 7]], pad=2)
     assert torch.equal(model.lower_states(one, mask)[:, :2], model.lower_states(other, mask)[:, :2])
-    whole = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=3).eval()
+    whole = _classifier(tiny_model, adapted=3).eval()
     one_read, other_read = (whole.upper(input_ids=ids, attention_mask=mask).last_hidden_state for ids in (one, other))
     assert not torch.allclose(one_read[:, 0], other_read[:, 0])
 
 
+@pytest.mark.usefixtures("in_float32")
+def test_an_echo_hands_on_the_second_of_two_readings(tiny_model: Model) -> None:
+    plain, echo = (_classifier(tiny_model, adapted=1, echo=echo) for echo in (False, True))
+    rows = [[4, 5, 6, 7], [8, 9]]
+    states = echo.lower_states(*padded(rows, pad=2))
+    for row, tokens in enumerate(rows):
+        twice = plain.lower_states(*padded([tokens + tokens], pad=2))[0]
+        torch.testing.assert_close(states[row, : len(tokens)], twice[len(tokens) :])
+    other = echo.lower_states(*padded([[4, 5, 6, 3], [8, 9]], pad=2))
+    assert not torch.allclose(states[0, 0], other[0, 0]), "the first word does not know of the last"
+
+
 def test_layers_above_the_depth_are_left_out(tiny_model: Model) -> None:
     torch.manual_seed(3)
-    cut = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=2, adapted=1).eval()
+    cut = _classifier(tiny_model, adapted=1, depth=2).eval()
     backbone = base.load_backbone(base.folder(tiny_model), "none")
     backbone.layers = backbone.layers[:1]
     ids, mask = padded([[4, 5, 6, 7], [8, 9, 4, 5]], pad=2)
@@ -184,11 +200,13 @@ def test_layers_above_the_depth_are_left_out(tiny_model: Model) -> None:
 @pytest.mark.parametrize(("depth", "adapted"), [(4, 1), (2, 3), (None, 4)])
 def test_more_layers_than_the_model_has_are_refused(tiny_model: Model, depth: int | None, adapted: int) -> None:
     with pytest.raises(InputError, match="don't fit a base model of 3 layers"):
-        classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=depth, adapted=adapted)
+        _classifier(tiny_model, adapted=adapted, depth=depth)
 
 
-def test_padding_does_not_change_a_sentence(tiny_model: Model) -> None:
-    model = classifier.Classifier(base.load_backbone(base.folder(tiny_model), "none"), depth=None, adapted=2).eval()
+@pytest.mark.usefixtures("in_float32")
+@pytest.mark.parametrize("echo", [False, True])
+def test_padding_does_not_change_a_sentence(tiny_model: Model, echo: bool) -> None:
+    model = _classifier(tiny_model, adapted=2, echo=echo).eval()
     alone = model(*padded([[8, 9]], pad=2)).logits[0]
     beside = model(*padded([[4, 5, 6, 7, 8], [8, 9]], pad=2)).logits[1]
     torch.testing.assert_close(alone, beside)
@@ -265,6 +283,34 @@ def test_killed_and_resumed_equals_uninterrupted(
     resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     assert sha256_folder(_saved(resumed, tmp_path / "resumed")) == sha256_folder(adapter)
     assert not list(private_cache.glob("checkpoints/*/"))
+
+
+def test_the_average_of_the_weights_is_judged_and_saved(
+    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune
+) -> None:
+    steps = recipe.model_copy(update={"average": 0.9, "epochs": 1})
+    weights, make = [], training._trainer
+
+    class _Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, model, **kwargs) -> None:
+            weights.append({n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad})
+
+    def watched(*arguments):
+        trainer = make(*arguments)
+        weights.append({n: p.detach().clone() for n, p in trainer.model.named_parameters() if p.requires_grad})
+        trainer.add_callback(_Watch())
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_trainer", watched)
+        trained = training.finetune(tiny_corpus, tiny_corpus, tiny_model, steps, seed=1, threads=1)
+    trained.done()
+    for name, parameter in trained.adapted.named_parameters():
+        if parameter.requires_grad:
+            mean = weights[0][name]
+            for step, weight in enumerate(weights[1:], 1):
+                mean = mean.lerp(weight[name], 1 - min(0.9, (1 + step) / (10 + step)))
+            torch.testing.assert_close(parameter.detach(), mean, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_patience_counts_on_after_a_resume(

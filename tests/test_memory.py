@@ -19,7 +19,7 @@ def test_the_estimate_is_what_the_loaded_model_takes(tiny_model: Model, recipe: 
     backbone = base.load_backbone(path, "none")
     assert need.base == sum(p.numel() * p.element_size() for p in backbone.parameters())
     assert need.states == TOKENS * 64 * base.compute_dtype().itemsize
-    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers)
+    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo)
     adapted = with_adapter(classifier, recipe.lora).train()
     assert need.adapter == sum(8 * p.numel() for p in adapted.parameters() if p.requires_grad)
     assert need.activations == pytest.approx(memory._kept_for_backward(classifier, BATCH), rel=0.25)

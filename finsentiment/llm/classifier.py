@@ -3,7 +3,9 @@
 A decoder's last layers turn what it has understood into the next token, which a classifier has no use for,
 so layers above `depth` are left out. The layers with adapters read both ways. Those below them are frozen
 and read from left to right, as they were trained: their output for a sentence never changes, so training
-computes it once per sentence (`lower_states`) and then passes through the adapted layers only.
+computes it once per sentence (`lower_states`) and then passes through the adapted layers only. Since a word read
+from left to right knows nothing of what follows it, the frozen layers read the sentence twice and hand on what
+they make of the second reading (Springer et al. 2024, "Repetition Improves Language Model Embeddings").
 """
 
 from __future__ import annotations
@@ -88,6 +90,8 @@ class Classifier(nn.Module):
         How many of its layers are used, from the bottom; None: all.
     adapted
         How many of these, from the top, carry adapters and attend both ways; the rest attends causally.
+    echo
+        Whether the layers without adapters read the sentence twice.
     label_smoothing
         Of the training loss.
 
@@ -98,7 +102,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: PreTrainedModel, depth: int | None, adapted: int, label_smoothing: float = 0.0
+        self, backbone: PreTrainedModel, depth: int | None, adapted: int, echo: bool, label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
         name, layers = _decoder_layers(backbone)
@@ -108,6 +112,7 @@ class Classifier(nn.Module):
                 f"finetune.depth = {depth} and finetune.lora.layers = {adapted} don't fit a base model of "
                 f"{len(layers)} layers: expected lora.layers <= depth <= {len(layers)}"
             )
+        self.echo = echo
         cut = len(used) - adapted
         self.adapted_layers = list(range(cut, len(used)))
         self.quantized = getattr(backbone, "hf_quantizer", None) is not None
@@ -135,8 +140,17 @@ class Classifier(nn.Module):
         """What the lowest adapted layer receives, (batch, tokens, hidden); None where all layers are adapted."""
         if self.lower is None:
             return None
-        self.lower(input_ids=input_ids, attention_mask=attention_mask)
-        return self._tap.take()
+        if not self.echo:
+            self.lower(input_ids=input_ids, attention_mask=attention_mask)
+            return self._tap.take()
+        # A row of n tokens and padding becomes the n tokens, the n tokens again, and padding.
+        length, width = attention_mask.sum(1, keepdim=True), input_ids.shape[1]
+        place = torch.arange(2 * width, device=input_ids.device).expand(len(input_ids), -1)
+        twice = input_ids.gather(1, torch.where(place < length, place, place - length).clamp(0, width - 1))
+        self.lower(input_ids=twice, attention_mask=(place < 2 * length).long())
+        second = (place[:, :width] + length).unsqueeze(-1)
+        states = self._tap.take()
+        return states.gather(1, second.expand(-1, -1, states.shape[-1]))
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor, lower_states: Tensor | None = None) -> Tensor:
         """The last hidden states, (batch, tokens, hidden)."""
@@ -235,7 +249,10 @@ def load(path: str | Path, threads: int) -> Reader:
     description = read_json(Path(path) / "classifier.json")
     base = folder(Model(**description["base"]))
     classifier = Classifier(
-        load_backbone(base, description["quantization"]), description["depth"], description["adapted_layers"]
+        load_backbone(base, description["quantization"]),
+        description["depth"],
+        description["adapted_layers"],
+        description["echo"],
     )
     try:
         adapted = PeftModel.from_pretrained(classifier, path)

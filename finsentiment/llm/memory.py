@@ -59,7 +59,7 @@ def estimate(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) 
             else p.numel() * p.element_size()
             for p in backbone.parameters()
         )
-        classifier = Classifier(backbone, recipe.depth, recipe.lora.layers)
+        classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo)
         adapted = with_adapter(classifier, recipe.lora).train()
         trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
         activations = _kept_for_backward(classifier, batch)
@@ -113,7 +113,8 @@ def _kept_for_backward(classifier: Classifier, batch: tuple[int, int]) -> int:
     ids = torch.zeros(batch, dtype=torch.long)
     # The mask of attention itself: a mask of padding would be looked into, and there is nothing to see.
     mask = torch.zeros(batch[0], 1, batch[1], batch[1], dtype=classifier.upper.dtype)
+    states = torch.zeros(*batch, classifier.head.in_features, dtype=classifier.upper.dtype)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = classifier.head(classifier.hidden(ids, mask).float().mean(1))
+        output = classifier.head(classifier.hidden(ids, mask, lower_states=states).float().mean(1))
     del output
     return sum(storage.nbytes() for storage in kept.values())

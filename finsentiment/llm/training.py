@@ -17,9 +17,10 @@ import torch
 from datasets import Dataset
 from filelock import FileLock
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import accuracy_score, f1_score
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 
 from finsentiment.evaluation import codes, fit_temperature
 from finsentiment.files import cache_folder, full_disk_is_said, sha256_file
@@ -29,7 +30,15 @@ from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
 from finsentiment.llm.memory import check
 from finsentiment.params import Finetune, Model
 
-CHECKPOINT_FILES = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+TRAINED_FILE = "trained.safetensors"
+CHECKPOINT_FILES = (
+    "adapter_model.safetensors",
+    TRAINED_FILE,
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+)
 LOWER_BATCH_TOKENS = 1024
 
 
@@ -66,7 +75,7 @@ def finetune(
     print(f"memory: about {check(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths))}", file=sys.stderr)
     set_seed(seed)
     backbone = load_backbone(base, recipe.quantization)
-    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.label_smoothing)
+    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo, recipe.label_smoothing)
     del backbone  # and with it the layers above `depth`
     collate = _Collator(tokenizer.pad_token_id, _lower_states(classifier, sets, tokenizer.pad_token_id))
     adapted = with_adapter(classifier, recipe.lora)
@@ -89,6 +98,7 @@ def finetune(
         "base": {"spec": model.spec, "sha256": model.sha256},
         "depth": recipe.depth,
         "adapted_layers": recipe.lora.layers,
+        "echo": recipe.echo,
         "quantization": recipe.quantization,
         "max_tokens": recipe.max_tokens,
         "pooling": "mean over tokens",
@@ -186,8 +196,50 @@ def _trainer(
         data_collator=collate,
         compute_metrics=_validation_metrics,
         optimizers=(optimizer, None),
-        callbacks=[EarlyStoppingCallback(recipe.patience)],
+        callbacks=[EarlyStoppingCallback(recipe.patience), _Average(adapted, recipe.average)],
     )
+
+
+class _Average(TrainerCallback):
+    """Keeps a moving average of the trained weights, which takes their place whenever an epoch is judged and saved.
+
+    The average moves by 1 - decay a step, faster in the first steps; a decay of 0 leaves the weights as they are.
+    Averaged weights forecast better than the last ones (Izmailov et al. 2018), and sooner.
+    """
+
+    def __init__(self, adapted: PeftModel, decay: float) -> None:
+        self.weights = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
+        self.decay = decay
+        self.trained: dict[str, torch.Tensor] = {}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        self.mean = self._copies()  # after a resume the weights are the average: that is what was saved
+        if state.global_step:
+            self.trained = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self._put(self.trained)
+
+    @torch.no_grad()
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
+        for name, weight in self.weights.items():
+            self.mean[name].lerp_(weight, 1 - decay)
+
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        self.trained = self._copies()
+        self._put(self.mean)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        save_file(self.trained, Path(args.output_dir) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
+
+    def _copies(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def _put(self, values: dict[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            self.weights[name].copy_(value)
 
 
 def _validation_metrics(output: Any) -> dict[str, float]:
