@@ -13,8 +13,8 @@ from finsentiment.files import read_json
 from finsentiment.params import validate
 
 SYSTEMS = {
-    "zero_shot": "zero-shot",
-    "zero_shot_calibrated": "zero-shot, calibrated",
+    "zero_shot": "zero- or few-shot",
+    "zero_shot_calibrated": "  the same, calibrated",
     "tfidf": "TF-IDF + logistic reg.",
     "lexicon": "finance lexicon",
     "majority": "always the largest class",
@@ -54,7 +54,7 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
             "                              accuracy  95 % interval     macro F1",
             _row("fine-tuned", ours),
             *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
-            f"  Lead over best zero-shot    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
+            f"  Lead over the better of two {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
             f"McNemar p {p}",
             f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
             "",

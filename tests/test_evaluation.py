@@ -248,7 +248,7 @@ def test_the_summary_says_how_good_the_verdict_and_that_the_market_is_simulated(
     text = summary(metrics, "sample", "simulated")
     for expected in (
         "200 test sentences",
-        "zero-shot, calibrated",
+        "the same, calibrated",
         "Target accuracy 0.85: met",
         "VERDICT: improves",
         "simulated market",

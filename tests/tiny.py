@@ -6,7 +6,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    PhiConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
 
 from finsentiment.files import sha256_folder
 from finsentiment.params import Model
@@ -18,24 +25,33 @@ SENTENCES = {
 }
 
 
-def make_model(folder: Path, words: list[str], layers: int = 3) -> Model:
-    """A random Llama of `layers` layers with a word-level tokenizer over `words`, saved in `folder`."""
+ARCHITECTURES = {
+    "llama": (LlamaConfig, {"tie_word_embeddings": True}),
+    "phi": (PhiConfig, {}),
+    "qwen": (Qwen3Config, {"head_dim": 16}),
+    "gemma": (Gemma3TextConfig, {"head_dim": 16, "sliding_window": 8, "sliding_window_pattern": 2}),
+}
+
+
+def make_model(folder: Path, words: list[str], architecture: str = "llama") -> Model:
+    """A random model of three layers with a word-level tokenizer over `words`, saved in `folder`."""
     tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.WordLevelTrainer(special_tokens=["<unk>", "<s>", "</s>"], vocab_size=4000)
     tokenizer.train_from_iterator([*words, "positive negative neutral News : Answer N/A MASK"], trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
     torch.manual_seed(0)
-    config = LlamaConfig(
+    config_class, special = ARCHITECTURES[architecture]
+    config = config_class(
         vocab_size=len(fast),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=layers,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
-        tie_word_embeddings=True,
+        **special,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
