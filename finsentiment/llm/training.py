@@ -18,12 +18,13 @@ from datasets import Dataset
 from filelock import FileLock
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 
-from finsentiment.evaluation import codes, fit_temperature
+from finsentiment.evaluation import apply_temperature, codes, fit_temperature
 from finsentiment.files import cache_folder, full_disk_is_said, sha256_file
+from finsentiment.labels import LABELS
 from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
 from finsentiment.llm.batches import by_length, padded
 from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
@@ -87,12 +88,17 @@ def finetune(
     with full_disk_is_said(checkpoints):
         trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     output = trainer.predict(sets[1])
+    logits, labels = output.predictions.astype(float), output.label_ids
+    temperature = fit_temperature(logits, labels)
     facts = {
         "tokens_train": sum(sets[0]["length"]),
         "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
         "trainable_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         "best_epoch": trainer.state.best_global_step / (trainer.state.max_steps / recipe.epochs),
-        "validation": _validation_metrics(output),
+        "validation": {
+            **_validation_metrics(output),
+            "log_loss": log_loss(labels, apply_temperature(logits, temperature), labels=range(len(LABELS))),
+        },
     }
     description = {
         "base": {"spec": model.spec, "sha256": model.sha256},
@@ -102,7 +108,7 @@ def finetune(
         "quantization": recipe.quantization,
         "max_tokens": recipe.max_tokens,
         "pooling": "mean over tokens",
-        "temperature": fit_temperature(output.predictions.astype(float), output.label_ids),
+        "temperature": temperature,
     }
     return Trained(adapted, description, _curve(trainer.state.log_history), facts, checkpoints, lock)
 

@@ -1,0 +1,72 @@
+"""Recipes of fine-tuning compared on the validation sentences; the test sentences have no part in it.
+
+Run as `python -m benchmarks.recipes [NAME ...] [--seeds 17 18]` when data/splits/ is there (`dvc repro split`).
+Each recipe is params.yaml with a few leaves of `finetune` changed. Log-loss, after the temperature, tells recipes
+apart sooner than accuracy does: it uses how sure the model was of each sentence, and not only what it said.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from finsentiment.errors import InputError, command
+from finsentiment.files import read_table
+from finsentiment.llm.training import finetune
+from finsentiment.params import Finetune
+from stages.parameters import load
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "params.yaml": {},
+    "frozen layers read once": {"echo": False},
+    "last weights, not their average": {"average": 0.0},
+    "longer average": {"average": 0.99},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "LoRA dropout 0.1": {"lora.dropout": 0.1},
+    "learning rate halved": {"learning_rate": 1.5e-4},
+    "learning rate doubled": {"learning_rate": 6e-4},
+    "rank 8": {"lora.r": 8, "lora.alpha": 16},
+    "rank 64": {"lora.r": 64, "lora.alpha": 128},
+    "batches of 32": {"batch_size": 32},
+    "24 layers, 12 adapted": {"depth": 24, "lora.layers": 12},
+    "20 layers, 14 adapted": {"lora.layers": 14},
+    "all 30 layers, 10 adapted": {"depth": None},
+}
+
+
+def changed(recipe: Finetune, leaves: dict[str, Any]) -> Finetune:
+    """The recipe with other leaves, checked as params.yaml is."""
+    tree = recipe.model_dump()
+    for name, value in leaves.items():
+        section, _, leaf = name.rpartition(".")
+        (tree[section] if section else tree)[leaf] = value
+    return Finetune.model_validate(tree)
+
+
+def main() -> None:
+    """Print a row for each recipe as soon as its seeds are through."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[17])
+    given = parser.parse_args()
+    params = load("finetune")
+    if unknown := set(given.names) - RECIPES.keys():
+        raise InputError(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
+    train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
+    print(f"| recipe ({len(train)} sentences, {len(validation)} for validation) | accuracy | macro F1 | log-loss |")
+    print("|---|---|---|---|")
+    for name in given.names or RECIPES:
+        rows = []
+        for seed in given.seeds:
+            recipe = changed(params.finetune, RECIPES[name])
+            trained = finetune(train, validation, params.model, recipe, seed, params.threads)
+            trained.done()
+            rows.append([trained.facts["validation"][key] for key in ("accuracy", "macro_f1", "log_loss")])
+        mean = np.mean(rows, axis=0)
+        print(f"| {name} | {mean[0]:.3f} | {mean[1]:.3f} | {mean[2]:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    command(main)
