@@ -39,7 +39,12 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
     sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")
     few = sentences[sentences["text"].str.len() < 90].groupby("label").head(8)
     recipe = params.finetune.model_copy(
-        update={"lora": params.finetune.lora.model_copy(update={"layers": 3}), "epochs": 4, "learning_rate": 1e-3}
+        update={
+            "lora": params.finetune.lora.model_copy(update={"layers": 3}),
+            "epochs": 4,
+            "learning_rate": 1e-3,
+            "average": 0.0,
+        }
     )
     trained = training.finetune(few, few, params.model, recipe, seed=params.seed, threads=2)
     assert trained.facts["validation"]["accuracy"] > 0.8
