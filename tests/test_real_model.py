@@ -41,7 +41,7 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
     recipe = params.finetune.model_copy(
         update={
             "lora": params.finetune.lora.model_copy(update={"layers": 3}),
-            "epochs": 4,
+            "epochs": 10,
             "learning_rate": 1e-3,
             "average": 0.0,
         }
