@@ -37,7 +37,7 @@ from transformers import (
 )
 
 from benchmarks.machine import matrix_product
-from finsentiment.errors import command
+from finsentiment.errors import InputError, command
 from finsentiment.evaluation import codes
 from finsentiment.files import read_table
 from finsentiment.labels import LABELS
@@ -71,6 +71,8 @@ class Clock(TrainerCallback):
 
     def figures(self, tokens: int, once: float = 0.0) -> dict[str, float]:
         """Rates over all steps; `once` are seconds spent before the first of them."""
+        if self.steps <= COUNTED_STEPS:
+            raise InputError(f"{self.steps} steps of training, expected more than {COUNTED_STEPS}: raise --sentences")
         seconds = self.seconds * self.steps / (self.steps - COUNTED_STEPS)
         return {
             "tokens_per_s": tokens / (seconds + once),
@@ -183,8 +185,10 @@ def main() -> None:
     for arm in ARMS:
         options = [f"--{k}={v}" for k, v in (("sentences", given.sentences), ("epochs", given.epochs)) if v]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.finetune", "--arm", arm, *options], stdout=subprocess.PIPE, check=True
+            [sys.executable, "-m", "benchmarks.finetune", "--arm", arm, *options], stdout=subprocess.PIPE
         )
+        if done.returncode:  # it has said why
+            sys.exit(done.returncode)
         found[arm] = json.loads(done.stdout.splitlines()[-1])
     print(f"{'':8}{'tokens/s':>10}{'seconds':>10}{'peak GB':>10}{'accuracy':>10}{'GFLOP/s':>10}{'of matmul':>10}")
     for arm, f in found.items():

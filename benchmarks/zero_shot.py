@@ -13,8 +13,12 @@ import time
 
 import numpy as np
 import pandas as pd
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+
+try:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+except ImportError:
+    raise SystemExit("error: lm-eval is not installed; pip install -r benchmarks/requirements.txt") from None
 
 from finsentiment.errors import command
 from finsentiment.files import read_table
