@@ -139,6 +139,7 @@ class Evaluate(Section):
     bootstrap_samples: Annotated[int, Field(ge=100)]
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
     worst_errors: Annotated[int, Field(ge=0)]
+    transfer_file: Path
 
 
 class ScoreNews(Section):

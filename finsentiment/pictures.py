@@ -59,3 +59,37 @@ def reliability_picture(before: pd.DataFrame, after: pd.DataFrame, errors: tuple
     top.legend(loc="lower right", fontsize=9)
     bottom.set(xlabel="confidence", ylabel="sentences", ylim=(0, None))
     return png(figure)
+
+
+def curve_picture(curves: dict[str, pd.DataFrame]) -> bytes:
+    """Training curves by name: losses, and validation accuracy, by epoch.
+
+    Each has `epoch`, `train_loss`, `validation_loss` and `accuracy`, as `finsentiment.llm.training` writes them.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for place, (name, curve) in enumerate(curves.items()):
+        style = {"linestyle": ("-", "--", ":", "-.")[place % 4], "marker": "o", "markersize": 4}
+        left.plot(curve["epoch"], curve["train_loss"], color=ORANGE, label=f"training, {name}", **style)
+        left.plot(curve["epoch"], curve["validation_loss"], color=BLUE, label=f"validation, {name}", **style)
+        right.plot(curve["epoch"], curve["accuracy"], color=BLUE, label=name, **style)
+    left.set(title="Loss", xlabel="epoch", ylim=(0, None))
+    right.set(title="Accuracy on the validation sentences", xlabel="epoch")
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=7)
+    return png(figure)
+
+
+def agreement_picture(by_level: dict[str, tuple[float, float, float, int]]) -> bytes:
+    """Accuracy by how many annotators agreed: name of the level to mean, lowest and highest run, and sentences."""
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.add_subplot(title="The less the annotators agree, the less there is to learn", ylabel="accuracy")
+    means = [mean for mean, *_ in by_level.values()]
+    spread = [[mean - low, high - mean] for mean, low, high, _ in by_level.values()]
+    names = [f"{name}\n({sentences} sentences)" for name, (*_, sentences) in by_level.items()]
+    axes.bar(names, means, color=BLUE, width=0.6, yerr=np.transpose(spread), capsize=4)
+    for place, mean in enumerate(means):
+        axes.text(place, 0.03, f"{mean:.3f}", ha="center", color="white")
+    axes.set_ylim(0, 1)
+    return png(figure)

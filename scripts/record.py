@@ -1,7 +1,8 @@
 """Keep a run's evidence below results/: run as `python -m scripts.record NAME COMMAND STAGE...` after it.
 
-Copies params.yaml, dvc.lock and the metrics and pictures of the named stages, and writes down the command,
-the commit and the environment. Sentences of the corpus stay out: not every corpus may be passed on.
+Copies params.yaml, dvc.lock and the metrics and pictures of the named stages, of evaluate also what it predicted
+for each sentence, and writes down the command, the commit and the environment. Sentences of the corpus stay out:
+not every corpus may be passed on. `python -m scripts.page` makes a page of what is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 import torch
 
 from finsentiment.errors import InputError, command
-from finsentiment.files import whole, write_csv, write_json
+from finsentiment.files import read_table, whole, write_csv, write_json
 
 
 def main() -> None:
@@ -35,6 +36,8 @@ def main() -> None:
     with whole(Path("results") / given.name) as folder:
         for source in sources:
             _copy(source, folder / source.relative_to("metrics"))
+        if "evaluate" in given.stages:
+            write_csv(folder / "evaluate/predictions.csv", read_table("data/evaluate/predictions.parquet"))
         for name in ("params.yaml", "dvc.lock"):
             # Of a file outside the repository only the name: its folder tells of a machine, not of the run.
             (folder / name).write_text(re.sub(r": /\S*/", ": ", Path(name).read_text()))

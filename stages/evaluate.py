@@ -6,8 +6,13 @@ Run by DVC, or as `python -m stages.evaluate`.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
+from finsentiment.corpus.cleaning import unique
+from finsentiment.corpus.sources import read_csv
 from finsentiment.errors import command
 from finsentiment.evaluation import (
     apply_temperature,
@@ -22,7 +27,9 @@ from finsentiment.evaluation import (
 )
 from finsentiment.files import read_table, write_bytes, write_csv, write_json, write_table
 from finsentiment.labels import LABELS
+from finsentiment.llm.classifier import Reader
 from finsentiment.llm.classifier import load as load_classifier
+from finsentiment.params import Params
 from finsentiment.pictures import confusion_picture, reliability_picture
 from stages.parameters import load
 
@@ -58,6 +65,7 @@ def main() -> None:
             "target": {"accuracy": target, "met": ours["accuracy"] >= target},
             "against": against,
             "best_zero_shot": {"system": best, **against[best]},
+            **_transfer(classifier, params),
         },
     )
 
@@ -71,8 +79,26 @@ def main() -> None:
     write_bytes("metrics/evaluate/confusion.png", confusion_picture(confusion(after, labels), title))
     picture = reliability_picture(curves["before"], curves["after"], (ece_before, ours["ece"]))
     write_bytes("metrics/evaluate/reliability.png", picture)
-    table = pd.concat([test[["sentence_id", "label"]], probability_table(after)], axis=1)
+    table = pd.concat([test[["sentence_id", "label", "agreement"]], probability_table(after)], axis=1)
     write_table("data/evaluate/predictions.parquet", table)
+
+
+def _transfer(classifier: Reader, params: Params) -> dict[str, Any]:
+    """Scores on the labelled sentences of another domain, if a file of them is given."""
+    rows = read_csv(params.evaluate.transfer_file, required=("text", "label"))
+    if rows.empty:
+        return {}
+    kept, refused = unique(rows)
+    labels = codes(kept["label"])
+    found = scores(
+        apply_temperature(classifier.logits(kept["text"].tolist()), classifier.temperature),
+        labels,
+        kept.get("agreement"),
+        samples=params.evaluate.bootstrap_samples,
+        seed=params.seed,
+        bins=params.evaluate.calibration_bins,
+    )
+    return {"transfer": {**found, "refused": refused, "largest_class": np.bincount(labels).max() / len(labels)}}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_adapted_layers_read_both_ways_and_those_below_from_left_to_right(
     assert not torch.allclose(*first)
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
 def test_the_stages_take_any_decoder(
     model: Model, quantization: str, tiny_corpus: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,11 +12,26 @@ import yaml
 from finsentiment.errors import InputError
 from finsentiment.files import cache_folder
 from finsentiment.labels import LABELS
-from finsentiment.llm import base, classifier, training, zero_shot
+from finsentiment.llm import base, classifier, memory, training, zero_shot
 from finsentiment.params import validate
 
 ROOT = Path(__file__).parents[1]
 USER_CACHE = cache_folder()
+
+
+def resident_bytes() -> int:
+    """Memory of this process now; what it holds at the most is counted anew from here (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def highest_since() -> int:
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return 1024 * int(line.split()[1])
 
 
 def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
@@ -46,7 +61,11 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
             "average": 0.0,
         }
     )
+    estimates = []
+    monkeypatch.setattr(training, "check", lambda *given: estimates.append(memory.check(*given)) or estimates[0])
+    before = resident_bytes()
     trained = training.finetune(few, few, params.model, recipe, seed=params.seed, threads=2)
+    assert highest_since() - before < estimates[0].total, "training took more memory than it announced"
     assert trained.facts["validation"]["accuracy"] > 0.8
     classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
     trained.done()

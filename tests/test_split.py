@@ -168,7 +168,7 @@ def test_a_side_without_one_of_the_classes_is_refused():
 
 
 def test_an_empty_list_draws_a_share():
-    rows = sources.read_csv(str(ROOT / "data/sources/no_fixed_test.csv"), ("text",))
+    rows = sources.read_csv(str(ROOT / "data/sources/no_sentences.csv"), ("text",))
     assert len(rows) == 0 and len(split(corpus(), rows, SETTINGS, 1)[0]["test"]) == 24
 
 

@@ -1,0 +1,167 @@
+"""One page about an evaluation and its repeats: run as `python -m scripts.page NAME` after scripts.record.
+
+Reads results/NAME, or the runs below it (results/NAME/seed-17, …), and writes README.md and pictures there: scores
+with their spread over the runs, training curve, confusion, reliability, accuracy by annotator agreement, and the
+errors that all runs share. A file notes.md in the folder, written by hand, stands at the end of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from finsentiment.errors import InputError, command
+from finsentiment.evaluation import calibration_error, codes, confusion, reliability
+from finsentiment.files import read_json, write_bytes, write_text
+from finsentiment.labels import LABELS
+from finsentiment.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
+
+LEVELS = {"50": "less than 66 %", "66": "66 to 75 %", "75": "75 to 100 %", "100": "all agree"}
+
+
+class Run:
+    """A recorded evaluation."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self.info, self.scores = read_json(folder / "run.json"), read_json(folder / "evaluate.json")
+        self.curve = pd.read_csv(folder / "finetune/curve.csv")
+        self.table = pd.read_csv(folder / "evaluate/predictions.csv").set_index("sentence_id").sort_index()
+        self.p = self.table[[f"p_{label}" for label in LABELS]].to_numpy()
+        self.predicted = np.array(LABELS)[self.p.argmax(axis=1)]
+
+
+def shared_errors(runs: list[Run]) -> pd.DataFrame:
+    """The sentences that every run gets wrong, the surest error first.
+
+    Returns
+    -------
+    DataFrame by `sentence_id` of `label`, `predicted` (by the mean of the probabilities), `confidence` (its mean
+    probability) and `agreement`.
+    """
+    table = runs[0].table
+    if any(not run.table.index.equals(table.index) for run in runs):
+        raise InputError("the runs were evaluated on different sentences: give them the same split.test_file")
+    mean = np.mean([run.p for run in runs], axis=0)
+    wrong = np.all([run.predicted != table["label"].to_numpy() for run in runs], axis=0)
+    found = table[["label", "agreement"]].assign(
+        predicted=np.array(LABELS)[mean.argmax(axis=1)], confidence=mean.max(axis=1)
+    )
+    return found[wrong].sort_values("confidence", ascending=False)
+
+
+def page(runs: list[Run], title: str, notes: str) -> str:
+    """The page in Markdown."""
+    pick = {
+        "accuracy": lambda s: s["accuracy"],
+        "macro F1": lambda s: s["macro_f1"],
+        "accuracy where all annotators agree": lambda s: s["per_agreement"].get("100", {}).get("accuracy"),
+        "expected calibration error": lambda s: s["ece"],
+        "the same before temperature scaling": lambda s: s["ece_before"],
+        "transfer: accuracy": lambda s: s.get("transfer", {}).get("accuracy"),
+        "transfer: macro F1": lambda s: s.get("transfer", {}).get("macro_f1"),
+        "transfer: largest class": lambda s: s.get("transfer", {}).get("largest_class"),
+    }
+    rows = {name: [get(run.scores) for run in runs] for name, get in pick.items()}
+    several = len(runs) > 1
+    head = ["", *(run.name for run in runs), *(["mean", "standard deviation"] if several else [])]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, values in rows.items():
+        if None not in values:
+            more = [np.mean(values), np.std(values, ddof=1)] if several else []
+            lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in [*values, *more])} |")
+    sizes = f"{runs[0].scores['sentences']} test sentences"
+    if "transfer" in runs[0].scores:
+        sizes += f"; transfer: {runs[0].scores['transfer']['sentences']} sentences of another domain, never trained on"
+    commands = [f"{run.info['command']}   # at {run.info['commit'][:7]}" for run in runs]
+    return "\n".join(
+        [
+            f"# {title}",
+            "",
+            *["```console", *(f"$ {command}" for command in commands), "```"],
+            "",
+            *lines,
+            "",
+            f"{sizes}. Parameters, metrics, hashes and the environment lie beside this page.",
+            "",
+            "![training curve](curve.png)",
+            "![confusion](confusion.png)",
+            "![reliability](reliability.png)",
+            *(["![accuracy by agreement](agreement.png)"] if runs[0].scores["per_agreement"] else []),
+            "",
+            *_errors(runs),
+            *(["", notes.strip()] if notes else []),
+            "",
+        ]
+    )
+
+
+def _errors(runs: list[Run]) -> list[str]:
+    shared = shared_errors(runs)
+    single = [int((run.predicted != run.table["label"]).sum()) for run in runs]
+    lines = [
+        "## Errors" + (" that all runs share" if len(runs) > 1 else ""),
+        "",
+        f"Wrong in every run: {len(shared)} of {len(runs[0].table)} sentences; the runs have {', '.join(map(str, single))} errors.",
+    ]
+    level = np.digitize(shared["agreement"], [0.66, 0.75, 1.0])
+    if shared["agreement"].notna().all():
+        everywhere = np.bincount(np.digitize(runs[0].table["agreement"], [0.66, 0.75, 1.0]), minlength=4)
+        lines += ["", "| annotators | sentences | errors | share |", "|---|---|---|---|"]
+        lines += [
+            f"| {name} | {n} | {k} | {k / n:.1%} |"
+            for name, n, k in zip(LEVELS.values(), everywhere, np.bincount(level, minlength=4), strict=True)
+            if n
+        ]
+    lines += ["", "| label | read as | sentences |", "|---|---|---|"]
+    pairs = shared.groupby(["label", "predicted"]).size().sort_values(ascending=False)
+    return lines + [f"| {label} | {predicted} | {count} |" for (label, predicted), count in pairs.items()]
+
+
+def pictures(runs: list[Run]) -> dict[str, bytes]:
+    """File names and contents of the page's pictures, the runs taken together."""
+    p, labels = np.concatenate([r.p for r in runs]), np.concatenate([codes(r.table["label"]) for r in runs])
+    before = np.concatenate([np.power(r.p, r.scores["temperature"]) for r in runs])
+    before /= before.sum(axis=1, keepdims=True)  # p is softmax(logits / T), so this is softmax(logits)
+    found = {
+        "curve.png": curve_picture({run.name: run.curve for run in runs}),
+        "confusion.png": confusion_picture(confusion(p, labels), f"{(p.argmax(1) == labels).mean():.1%} right"),
+        "reliability.png": reliability_picture(
+            reliability(before, labels, 10),
+            reliability(p, labels, 10),
+            (calibration_error(before, labels, 10), calibration_error(p, labels, 10)),
+        ),
+    }
+    levels: dict[str, Any] = {}
+    for key, name in LEVELS.items():
+        at = [run.scores["per_agreement"][key] for run in runs if key in run.scores["per_agreement"]]
+        if at:
+            right = [level["accuracy"] for level in at]
+            levels[name] = (np.mean(right), min(right), max(right), at[0]["sentences"])
+    return found | ({"agreement.png": agreement_picture(levels)} if levels else {})
+
+
+def main() -> None:
+    """Write the page and its pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="folder below results/")
+    parser.add_argument("--title", help="of the page (default: the name)")
+    given = parser.parse_args()
+    root = Path("results") / given.name
+    folders = [root] if (root / "evaluate.json").is_file() else sorted(p.parent for p in root.glob("*/evaluate.json"))
+    if not folders:
+        raise InputError(f"{root}: no recorded evaluation there; run `python -m scripts.record {given.name} ...` first")
+    runs = [Run(folder) for folder in folders]
+    notes = root / "notes.md"
+    for name, content in pictures(runs).items():
+        write_bytes(root / name, content)
+    text = page(runs, given.title or given.name, notes.read_text(encoding="utf-8") if notes.is_file() else "")
+    write_text(root / "README.md", text)
+
+
+if __name__ == "__main__":
+    command(main)
