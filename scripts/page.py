@@ -106,7 +106,8 @@ def _errors(runs: list[Run]) -> list[str]:
     lines = [
         "## Errors" + (" that all runs share" if len(runs) > 1 else ""),
         "",
-        f"Wrong in every run: {len(shared)} of {len(runs[0].table)} sentences; the runs have {', '.join(map(str, single))} errors.",
+        f"Wrong in every run: {len(shared)} of {len(runs[0].table)} sentences; "
+        f"the runs have {', '.join(map(str, single))} errors.",
     ]
     level = np.digitize(shared["agreement"], [0.66, 0.75, 1.0])
     if shared["agreement"].notna().all():

@@ -72,7 +72,10 @@ def test_a_page_gives_mean_and_spread_and_the_errors_that_all_runs_share(tmp_pat
     assert shared.loc["s2", "confidence"] == pytest.approx(0.75) and shared.loc["s2", "predicted"] == "neutral"
     text = page([one, two], "two seeds", "What a reader saw.")
     assert "| accuracy | 0.500 | 0.500 | 0.500 | 0.000 |" in text
-    assert "Wrong in every run: 1 of 4 sentences; the runs have 2, 2 errors." in text and "| less than 66 % | 1 | 1 | 100.0% |" in text
+    assert (
+        "Wrong in every run: 1 of 4 sentences; the runs have 2, 2 errors." in text
+        and "| less than 66 % | 1 | 1 | 100.0% |" in text
+    )
     assert text.rstrip().endswith("What a reader saw.") and "transfer" not in text
     assert set(pictures([one, two])) == {"curve.png", "confusion.png", "reliability.png", "agreement.png"}
 
