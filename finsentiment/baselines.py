@@ -50,6 +50,16 @@ def lexicon(train: pd.DataFrame, texts: Sequence[str]) -> np.ndarray:
     return apply_temperature(answers[_sides(_tones(texts), band)], temperature)
 
 
+def polarity(texts: Sequence[str]) -> np.ndarray:
+    """Tone of each text in [-1, 1] by the same lists, shape (n,): (positive - negative) / (positive + negative).
+
+    Nothing is fitted; 0 where no listed word is found.
+    """
+    found = [_lists().get_score(_lists().tokenize(text)) for text in texts]
+    positive, negative = (np.array([words[side] for words in found], float) for side in ("Positive", "Negative"))
+    return (positive - negative) / np.maximum(positive + negative, 1)
+
+
 def tfidf(train: pd.DataFrame, validation: pd.DataFrame, texts: Sequence[str]) -> np.ndarray:
     """Logistic regression on TF-IDF of single words and pairs of words.
 

@@ -37,6 +37,7 @@ class Simulated(Section):
     sessions: Annotated[int, Field(ge=60, le=5000)]
     start: str
     news_per_session: Annotated[float, Field(gt=0, le=20)]
+    follow: Annotated[float, Field(ge=0, lt=1)]
     volatility: Annotated[float, Field(gt=0, lt=0.2)]
     reaction: Annotated[float, Field(ge=0, lt=0.2)]
     drift: Annotated[float, Field(gt=-0.2, lt=0.2)]
@@ -143,9 +144,11 @@ class Evaluate(Section):
 
 
 class ScoreNews(Section):
-    """The scoring of news."""
+    """The scoring of news, by the fine-tuned model and by `readers`; `names` lists companies for `masked`."""
 
     batch_tokens: Annotated[int, Field(ge=64)]
+    readers: list[Literal["lexicon", "zero_shot", "masked"]]
+    names: Path
 
 
 class Features(Section):
@@ -166,6 +169,7 @@ class LightGBM(Section):
     min_leaf: Count
     column_share: Annotated[float, Field(gt=0, le=1)]
     row_share: Annotated[float, Field(gt=0, le=1)]
+    bins: Annotated[int, Field(ge=2, le=255)]
 
 
 class Backtest(Section):
@@ -177,6 +181,8 @@ class Backtest(Section):
     seeds: Count
     min_tickers: Annotated[int, Field(ge=2)]
     cost_bps: NonNegative
+    other_costs_bps: list[NonNegative]
+    trials_before: Annotated[int, Field(ge=0)]
     bootstrap_samples: Annotated[int, Field(ge=100)]
     placebos: Annotated[int, Field(ge=0)]
     significance: Annotated[float, Field(gt=0, lt=0.5)]

@@ -93,3 +93,21 @@ def agreement_picture(by_level: dict[str, tuple[float, float, float, int]]) -> b
         axes.text(place, 0.03, f"{mean:.3f}", ha="center", color="white")
     axes.set_ylim(0, 1)
     return png(figure)
+
+
+def verdicts_picture(shares: pd.DataFrame, verdicts: tuple[str, ...]) -> bytes:
+    """How often each verdict was given, by planted rank IC, with its interval.
+
+    `shares` has `planted` and, for each verdict, its share and the columns `…_low` and `…_high`.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="planted rank IC (0: nothing to find)", ylabel="share of markets", ylim=(0, 1.02))
+    axes.set_title("How often the verdict was given")
+    for verdict, colour, marker in zip(verdicts, (BLUE, GREY, ORANGE), "osv", strict=True):
+        middle = shares[verdict]
+        error = [middle - shares[f"{verdict}_low"], shares[f"{verdict}_high"] - middle]
+        axes.errorbar(shares["planted"], middle, error, color=colour, marker=marker, capsize=3, label=verdict)
+    axes.axhline(0.05, color="black", linewidth=0.8, linestyle=":", label="5 %")
+    axes.axhline(0.8, color="black", linewidth=0.8, linestyle="--", label="80 %")
+    axes.legend(fontsize=8)
+    return png(figure)

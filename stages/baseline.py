@@ -28,6 +28,7 @@ def main() -> None:
     asked = validation.sample(min(params.baseline.choice_sentences, len(validation)), random_state=params.seed)
     choice = choose(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
     write_csv("metrics/baseline/prompts.csv", choice.tried)
+    write_json("data/baseline/prompt.json", choice.calibrated.model_dump())
     systems = {
         "majority": baselines.majority(train, texts),
         "lexicon": baselines.lexicon(train, texts),

@@ -23,6 +23,7 @@ def main() -> None:
     write_table("data/prepared/sentences.parquet", cleaning.SENTENCES.validate(sentences))
     write_table("data/prepared/news.parquet", market.news)
     write_table("data/prepared/prices.parquet", market.prices)
+    write_table("data/prepared/truth.parquet", market.truth)
     write_json(
         "metrics/prepare.json",
         {

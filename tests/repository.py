@@ -28,6 +28,7 @@ SMALL = {
     "backtest.seeds": 1,
     "backtest.bootstrap_samples": 100,
     "backtest.placebos": 2,
+    "score_news.readers": ["lexicon", "zero_shot", "masked"],
     "backtest.lightgbm.trees": 5,
 }
 

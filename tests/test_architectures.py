@@ -60,12 +60,14 @@ def test_the_stages_take_any_decoder(
     sentences = tiny_corpus.assign(sentence_id=[f"s{i:02}" for i in range(len(tiny_corpus))], agreement=np.nan)
     for part in ("train", "validation", "test"):
         write_table(f"data/splits/{part}.parquet", sentences)
-    news = pd.DataFrame({"news_id": ["a", "b", "c"], "headline": ["profit rose", "the loss widened", "profit rose"]})
+    texts = ["profit rose", "the loss widened", "profit rose"]
+    news = pd.DataFrame({"news_id": ["a", "b", "c"], "ticker": ["X", "X", "Y"], "headline": texts})
     write_table("data/prepared/news.parquet", news)
     for stage in (baseline, finetune, evaluate, score_news):
         stage.main()
     majority = tiny_corpus["label"].value_counts(normalize=True).max()
     assert read_json("metrics/evaluate.json")["accuracy"] > majority, "it learnt nothing of sentences it trained on"
-    scores = read_table("data/scored/news_scores.parquet").set_index("news_id")["score"]
-    assert scores["a"] == scores["c"] != scores["b"]
+    scores = read_table("data/scored/news_scores.parquet").set_index("news_id")
+    assert scores.loc["a"].equals(scores.loc["c"]) and scores.loc["a", "score"] != scores.loc["b", "score"]
+    assert {"lexicon", "zero_shot", "masked"} <= set(scores) and scores["lexicon"].between(-1, 1).all()
     assert read_json("models/adapter/classifier.json")["quantization"] == quantization

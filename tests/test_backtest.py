@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from finsentiment.errors import InputError
 from finsentiment.files import rounded
-from finsentiment.market.backtest import run
+from finsentiment.market.backtest import paired_verdict, run
 from finsentiment.market.evidence import Estimate, rank_among_placebos
-from finsentiment.market.portfolio import long_short, long_short_weights, portfolio_metrics, sharpe
-from finsentiment.market.verdict import verdict
+from finsentiment.market.features import HORIZONS
+from finsentiment.market.portfolio import portfolio_metrics, sharpe, trade, weights_of
+from finsentiment.market.verdict import Evidence, verdict
 from finsentiment.params import Backtest, LightGBM
 
 PARAMS = Backtest(
@@ -23,10 +24,12 @@ PARAMS = Backtest(
     seeds=2,
     min_tickers=5,
     cost_bps=10.0,
+    other_costs_bps=[0.0, 25.0],
+    trials_before=0,
     bootstrap_samples=300,
     placebos=20,
     significance=0.05,
-    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=50, column_share=0.5, row_share=0.8),
+    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=50, column_share=0.5, row_share=0.8, bins=63),
 )
 
 
@@ -45,11 +48,12 @@ def market(effect, seed=0, tickers=15, sessions=150):
             "price_return": rng.normal(size=len(session)),
             "price_volatility": rng.random(len(session)),
             "attention_covered": covered.astype(float),
-            "attention_count": covered * rng.integers(1, 4, len(session)).astype(float),
+            "attention_count": np.log1p(covered * rng.integers(1, 4, len(session)).astype(float)),
             "sentiment_level": score,
             "sentiment_size": np.abs(score),
             "tradable": True,
             "forward_return": forward,
+            **{f"return_{h}": forward for h in HORIZONS},
         }
     )
 
@@ -66,12 +70,17 @@ def found():
 def test_a_planted_signal_improves_the_forecast(found):
     figures = found.metrics
     assert figures["verdict"] == "improves"
-    assert figures["difference"]["sentiment"]["low"] > 0 and figures["difference"]["sentiment"]["p"] < 0.05
-    assert figures["placebo"]["p"] == 1 / 21 and figures["placebo"]["mean"] < figures["placebo"]["observed"] / 4
-    assert not figures["difference"]["attention"]["low"] > 0
+    assert figures["gain"]["fine_tuned"]["low"] > 0 and figures["gain"]["fine_tuned"]["p"] < 0.05
+    for placebo in figures["placebo"].values():
+        assert placebo["p"] == 1 / 21 and placebo["mean"] < placebo["observed"] / 4
+    assert not figures["gain"]["attention"]["low"] > 0
+    assert figures["spa_p"] < 0.05
+    assert list(figures["ic_by"]["news"]) == ["no news", "one headline", "more"]
+    assert figures["ic_by"]["horizon"]["1"]["mean"] == pytest.approx(figures["ic"]["fine_tuned"]["mean"])
     assert found.words.startswith("Sentiment improves the forecast: mean daily rank IC 0.")
     gains = found.importance.set_index(["arm", "feature"])["gain_share"]
-    assert gains["price_attention_sentiment"].idxmax() == "sentiment_level"
+    assert gains["fine_tuned"].idxmax() == "sentiment_level"
+    assert paired_verdict(market(planted), PARAMS, 1, 5)[0] == "improves"
 
 
 def test_every_row_and_session_is_accounted_for(found):
@@ -106,21 +115,21 @@ def test_sentiment_of_noise_is_no_evidence():
 def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
     found = run(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
-    assert found.metrics["difference"]["attention"]["low"] > 0
+    assert found.metrics["gain"]["attention"]["low"] > 0
 
 
 def test_a_signal_that_turns_against_its_past_hurts():
     turning = market(lambda score, _, session: 0.02 * score * np.where(session < 62, 1, -1))
     found = run(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
     assert found.metrics["verdict"] == "hurts"
-    assert found.metrics["placebo"]["p_hurts"] == 1 / 21
+    assert found.metrics["placebo"]["shuffled"]["p_hurts"] == 1 / 21
 
 
 def test_scores_that_are_all_equal_are_no_evidence():
     features = market(planted).assign(sentiment_level=0.0, sentiment_size=0.0)
     found = run(features, PARAMS, 1, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
-    assert found.metrics["placebo"]["p"] == found.metrics["placebo"]["p_hurts"] == 1
+    assert {p["p"] for p in found.metrics["placebo"].values()} == {1.0}
 
 
 def test_features_that_are_all_equal_do_not_crash():
@@ -129,16 +138,16 @@ def test_features_that_are_all_equal_do_not_crash():
     found = run(features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
     assert {figures["mean"] for figures in found.metrics["ic"].values()} == {0.0}
-    assert {figures["turnover"] for figures in found.metrics["portfolio"].values()} == {0.0}
+    assert {arm["long_short"]["turnover"] for arm in found.metrics["portfolio"].values()} == {0.0}
 
 
 def test_bad_features_are_refused_by_name():
     features = market(planted)
     first = features.iloc[[0]]
     cases = {
-        r"no column forward_return, sentiment_\*": features[
-            ["session", "ticker", "price_return", "attention_covered", "tradable"]
-        ],
+        r"no column forward_return, return_21, sentiment_\*": features.drop(
+            columns=["forward_return", "return_21", "sentiment_level", "sentiment_size"]
+        ),
         r"session 2024-01-01, ticker T00 twice": pd.concat([features, first]),
         r"infinite price_return at session 2024-01-01, ticker T00": pd.concat(
             [first.assign(price_return=np.inf), features.iloc[1:]]
@@ -159,7 +168,7 @@ def test_the_purge_follows_the_horizon_and_the_embargo():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "below", "above", "expected"),
+    ("low", "high", "below", "above", "expected"),  # the interval, and how many placebos gain less and more
     [
         (0.01, 0.03, 20, 0, "improves"),
         (0.01, 0.03, 19, 1, "no evidence"),  # a placebo does as well
@@ -174,9 +183,13 @@ def test_the_purge_follows_the_horizon_and_the_embargo():
     ],
 )
 def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above, expected):
-    difference = Estimate((low + high) / 2, low, high, 0.01, 3.0)
+    difference = Estimate((low + high) / 2, low, high, 0.01, 3.0 * np.sign(low + high))
     against = rank_among_placebos(0.0, np.array([-1.0] * below + [1.0] * above))
-    assert verdict(difference, against, significance=0.05) == expected
+    none = rank_among_placebos(0.0, np.array([]))
+    for found in (Evidence(difference, against, none), Evidence(difference, none, against)):
+        assert verdict(found, significance=0.05) == expected
+    doubtful = Evidence(Estimate(difference.mean, low, high, 0.01, 1.9 * np.sign(low + high)), none, none)
+    assert verdict(doubtful, significance=0.05) == "no evidence"
 
 
 FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A
@@ -186,45 +199,53 @@ ALL = np.ones(10, dtype=bool)
 
 
 def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
-    trades = long_short(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=20)
+    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     # +1/2 A -1/2 E, then the reverse: 1 to enter, 2 to turn round, 1 to close at the end.
     np.testing.assert_allclose(trades.gross, [0.03, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
-    np.testing.assert_allclose(trades.net, [0.028, 0.004])
-    np.testing.assert_allclose(trades.equity, [1.028, 1.028 * 1.004])
-    figures = portfolio_metrics(trades, horizon=1, samples=100, significance=0.05, seed=1)
+    np.testing.assert_allclose(trades.net(20), [0.028, 0.004])
+    np.testing.assert_allclose(trades.equity(20), [1.028, 1.028 * 1.004])
+    figures = portfolio_metrics(trades, horizon=1, costs_bps=[20, 0], samples=100, significance=0.05, seed=1)
     assert figures["break_even_bps"] == pytest.approx(100)
     assert figures["gross_return"] == pytest.approx(0.02 * 252)
-    assert figures["turnover"] == 2 and figures["max_drawdown"] == 0
+    assert figures["turnover"] == 2 and figures["costs"]["20"]["max_drawdown"] == 0
+    assert figures["costs"]["20"]["net_return"] == pytest.approx(0.016 * 252)
+    assert figures["costs"]["0"]["net_return"] == pytest.approx(0.02 * 252)
     assert sharpe(np.array([0.0, 0.02]), 252) == pytest.approx(0.01 / (0.02 / np.sqrt(2)) * np.sqrt(252))
 
 
+def test_a_long_only_portfolio_holds_the_top_fifth():
+    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=False)
+    np.testing.assert_allclose(trades.gross, [0.04, 0.03])
+    np.testing.assert_allclose(trades.turnover, [1, 3])
+
+
 def test_drawdown_counts_from_the_capital_at_the_start():
-    trades = long_short(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
-    figures = portfolio_metrics(trades, horizon=1, samples=100, significance=0.05, seed=1)
-    assert figures["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
+    trades = trade(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    figures = portfolio_metrics(trades, horizon=1, costs_bps=[0], samples=100, significance=0.05, seed=1)
+    assert figures["costs"]["0"]["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
 
 
 def test_a_longer_horizon_trades_when_the_last_position_ends():
-    trades = long_short(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, cost_bps=0)
+    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, short=True)
     assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 
 def test_what_has_no_open_to_buy_at_is_not_traded():
-    trades = long_short(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, cost_bps=0)
+    trades = trade(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, short=True)
     np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0.5 * 0.03 - 0.5 * 0.9])
 
 
 def test_what_is_traded_does_not_depend_on_whether_it_can_be_sold_later():
     unknown = np.where((SESSION == 7) & (TICKER == "A"), np.nan, RETURN)
-    trades = long_short(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    trades = trade(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     np.testing.assert_allclose(trades.gross, [0.5 * 0.02, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
 
 
 def test_a_position_that_would_end_after_the_data_is_not_entered():
     unknown = np.where(SESSION == 8, np.nan, RETURN)
-    trades = long_short(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, cost_bps=0)
+    trades = trade(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 
@@ -232,8 +253,10 @@ def test_a_position_that_would_end_after_the_data_is_not_entered():
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=30))
 def test_the_portfolio_is_neutral_and_equal_forecasts_weigh_the_same(forecast):
     values = np.array(forecast, dtype=float)
-    weight = long_short_weights(values, np.zeros(len(values), dtype=int), min_tickers=2)
+    weight = weights_of(values, np.zeros(len(values), dtype=int), min_tickers=2, short=True)
     assert weight.sum() == pytest.approx(0, abs=1e-12) and np.abs(weight).sum() <= 1 + 1e-12
     assert all(np.ptp(weight[values == value]) < 1e-12 for value in set(forecast))
     if len(set(forecast)) == 1:
         assert np.abs(weight).max() < 1e-12
+    long_only = weights_of(values, np.zeros(len(values), dtype=int), min_tickers=2, short=False)
+    assert long_only.min() >= 0 and long_only.sum() == pytest.approx(1)

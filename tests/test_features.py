@@ -69,7 +69,7 @@ def test_features_do_not_move_when_anything_later_changes(seed, day):
     moved = news["ticker"].mask(unread, "T0")
     after = build(changed, news.assign(ticker=moved), scores.assign(score=rewritten))
 
-    names = [name for name in before if name != "forward_return"]
+    names = [name for name in before if name.startswith(("price_", "attention_", "sentiment_"))]
     pd.testing.assert_frame_equal(
         before.loc[before["session"] <= t, names], after.loc[after["session"] <= t, names], check_exact=True
     )
@@ -216,3 +216,27 @@ def test_news_and_prices_of_different_times_are_an_error():
     news, scores = news_of(("2020-06-01T12:00Z", "T1", 1.0))
     with pytest.raises(InputError, match="no news counts for any session that has prices"):
         build(prices, news, scores)
+
+
+def test_the_check_finds_a_feature_that_peeks_one_session_ahead(monkeypatch):
+    prices, news, scores = random_market(3)
+    table = build(prices, news, scores)
+    features.check_no_look_ahead(table, prices, news, scores, SETTINGS, "XNYS", 4)
+    for name in ("sentiment_features", "attention_features", "price_features"):
+        honest = getattr(features, name)
+
+        def peeking(*arguments, honest=honest):
+            return {key: features._lag(array, -1, 0.0) for key, array in honest(*arguments).items()}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(features, name, peeking)
+            leaking = build(prices, news, scores)
+            with pytest.raises(features.LookAhead, match="moves when what comes after that session's open is changed"):
+                features.check_no_look_ahead(leaking, prices, news, scores, SETTINGS, "XNYS", 4)
+
+
+def test_each_reader_of_the_news_has_features_of_its_own():
+    prices, news, scores = random_market(3)
+    table = build(prices, news, scores.assign(lexicon=0.0, masked=scores["score"]))
+    assert (table.filter(like="lexicon_") == 0).all(axis=None)
+    np.testing.assert_array_equal(table.filter(like="masked_"), table.filter(like="sentiment_"))

@@ -352,35 +352,31 @@ def test_a_quantised_base_trains_saves_and_reads(
     assert accuracy == pytest.approx(trained.facts["validation"]["accuracy"]) and accuracy > 0.6
 
 
-def _news(texts: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"news_id": [f"n{i}" for i in range(len(texts))], "headline": texts})
-
-
 def test_each_text_is_scored_once_per_adapter(
     adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    news = _news(["profit rose", "profit fell", "profit rose"])
-    first, facts = scoring.score(news, adapter, threads=1, batch_tokens=64)
-    assert facts == {"news": 3, "texts": 2}
-    assert first.loc[0, "score"] == first.loc[2, "score"] > first.loc[1, "score"]
+    first = scoring.score(["profit rose", "profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
+    assert first.index.tolist() == ["profit fell", "profit rose"]
+    tone = dict(zip(first.index, scoring.tone(first), strict=True))
+    assert tone["profit rose"] > tone["profit fell"]
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "load", lambda *_: pytest.fail("the model was loaded though nothing was new"))
-        again, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+        again = scoring.score(["profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
     pd.testing.assert_frame_equal(first, again)
-    more, _ = scoring.score(_news(["profit rose", "orders dropped"]), adapter, threads=1, batch_tokens=64)
+    more = scoring.score(["profit rose", "orders dropped"], adapter, threads=1, batch_tokens=64)
     assert "1 of 2 texts were scored before" in capsys.readouterr().err
-    assert more.loc[0, "score"] == first.loc[0, "score"]
+    assert more.loc["profit rose"].equals(first.loc["profit rose"])
 
 
 def test_a_score_does_not_depend_on_what_was_scored_before(
     adapter: Path, tiny_corpus: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     texts = tiny_corpus["text"].tolist()
-    at_once, _ = scoring.score(_news(texts), adapter, threads=1, batch_tokens=64)
+    at_once = scoring.score(texts, adapter, threads=1, batch_tokens=64)
     monkeypatch.setenv("FINSENTIMENT_CACHE", str(tmp_path / "other"))
-    scoring.score(_news(texts[3:5]), adapter, threads=1, batch_tokens=64)
-    in_two, _ = scoring.score(_news(texts), adapter, threads=1, batch_tokens=64)
+    scoring.score(texts[3:5], adapter, threads=1, batch_tokens=64)
+    in_two = scoring.score(texts, adapter, threads=1, batch_tokens=64)
     pd.testing.assert_frame_equal(at_once, in_two, check_exact=True)
 
 
@@ -393,14 +389,14 @@ def test_an_adapter_that_is_broken_or_missing_is_one_line(adapter: Path, tmp_pat
 
 
 def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.CaptureFixture) -> None:
-    news = _news(["profit rose", "profit fell"])
-    before, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    texts = ["profit rose", "profit fell"]
+    before = scoring.tone(scoring.score(texts, adapter, threads=1, batch_tokens=64))
     description = read_json(adapter / "classifier.json")
     write_json(adapter / "classifier.json", description | {"temperature": 9.0})
     capsys.readouterr()
-    after, _ = scoring.score(news, adapter, threads=1, batch_tokens=64)
+    after = scoring.tone(scoring.score(texts, adapter, threads=1, batch_tokens=64))
     assert "0 of 2 texts were scored before" in capsys.readouterr().err
-    assert (after["score"].abs() < before["score"].abs()).all()
+    assert (np.abs(after) < np.abs(before)).all()
 
 
 def test_a_model_folder_with_other_content_than_its_hash_is_refused(tiny_model: Model) -> None:

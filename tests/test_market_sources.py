@@ -23,6 +23,7 @@ SIMULATED = params.Simulated(
     sessions=500,
     start="2022-01-03",
     news_per_session=0.3,
+    follow=0.3,
     volatility=0.015,
     reaction=0.005,
     drift=0.015,
@@ -77,7 +78,7 @@ def test_with_drift_past_news_forecasts_returns(headlines):
 
 
 def test_drift_is_earned_from_the_entry_open_on_and_reaction_is_over_by_then(headlines):
-    quiet = SIMULATED.model_copy(update={"reaction": 0.0, "drift": 0.0, "news_per_session": 0.02})
+    quiet = SIMULATED.model_copy(update={"reaction": 0.0, "drift": 0.0, "news_per_session": 0.02, "follow": 0.0})
     loud = quiet.model_copy(update={"reaction": 0.05, "drift": 0.03})
     base, moved = (simulate(section, "XNYS", headlines, 5) for section in (quiet, loud))
     before, after = (features.to_panel(s.prices, "XNYS") for s in (base, moved))
@@ -99,6 +100,21 @@ def test_drift_is_earned_from_the_entry_open_on_and_reaction_is_over_by_then(hea
         assert closes[day - 2] == pytest.approx(column[day - 1])
         assert closes[day] - column[day] == pytest.approx(0.01 * tone)
     assert alone > 50
+
+
+def test_reports_follow_the_moves_of_the_session_before_and_move_nothing(headlines):
+    only = SIMULATED.model_copy(update={"follow": 0.99, "reaction": 0.0, "drift": 0.0})
+    base, moved = (simulate(s, "XNYS", headlines, 5) for s in (only, only.model_copy(update={"reaction": 0.03})))
+    panel = features.to_panel(base.prices, "XNYS")
+    entry = features.entry_session(base.news["published_at"], "XNYS")
+    cell = features.cells(entry, base.news["ticker"], panel)
+    day, ticker = np.divmod(cell[cell > 50], len(panel.tickers))
+    log_close = np.log(panel.fields["close"])
+    before = (log_close[day - 1] - log_close[day - 2])[np.arange(len(day)), ticker]
+    tone = base.truth["tone"].to_numpy()[cell > 50]
+    assert np.corrcoef(before, tone)[0, 1] > 0.3
+    changed = ~np.isclose(moved.prices["close"], base.prices["close"])
+    assert 0 < changed.mean() < 1  # by the few that are no reports alone
 
 
 def test_a_seed_gives_one_market_and_another_seed_another(headlines):
@@ -317,7 +333,7 @@ def test_own_tables_are_checked_sorted_and_counted(tmp_path):
     assert data.facts["news_in"] == 5 == data.facts["news_out"] + 3
     assert data.prices["ticker"].tolist() == ["ABC", "ABC", "NA"]
     assert data.facts["price_gaps"] == 1  # ABC on 2023-03-02: kept as a gap
-    assert data.truth is None
+    assert data.truth.empty
 
 
 def test_parquet_gives_the_same_tables_as_csv(tmp_path):

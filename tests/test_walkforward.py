@@ -1,17 +1,26 @@
 """Walk-forward, rank IC, bootstrap and placebo: no look at the future, and figures against hand-checked values."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
 
 from finsentiment.errors import InputError
-from finsentiment.market.evidence import estimate, rank_among_placebos, rank_ic, shuffle_within
+from finsentiment.market.evidence import (
+    deflated_sharpe,
+    estimate,
+    rank_among_placebos,
+    rank_ic,
+    shift_in_time,
+    shuffle_within,
+    superior_predictive_ability,
+)
 from finsentiment.market.walkforward import expanding_folds, rank_target, walk_forward
 from finsentiment.params import LightGBM
 
-SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=4, min_leaf=10, column_share=0.5, row_share=0.8)
+SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=4, min_leaf=10, column_share=0.5, row_share=0.8, bins=63)
 quick = settings(max_examples=50, deadline=None)
 
 
@@ -59,22 +68,45 @@ def panel():
 
 def test_nothing_after_the_purge_moves_a_forecast(panel):
     columns, target, session, folds = panel
-    before, _ = walk_forward(columns, target, session, folds, SMALL, [1, 2], 1)
+    before = walk_forward(columns, target, session, folds, SMALL, [1, 2], 1).forecast(columns)
     later_columns, later_target = columns.copy(), target.copy()
     later_target[session > folds[0][0][-1]] *= -1
     later_columns[session > folds[0][1][-1]] = 0
-    after, _ = walk_forward(later_columns, later_target, session, folds, SMALL, [1, 2], 1)
+    after = walk_forward(later_columns, later_target, session, folds, SMALL, [1, 2], 1).forecast(later_columns)
     first = np.isin(session, folds[0][1])
     assert np.array_equal(before[first], after[first])
     assert not np.array_equal(before[session >= 30], after[session >= 30])
 
 
 def test_threads_do_not_change_a_forecast_and_seeds_do(panel):
-    one, gain = walk_forward(*panel, SMALL, [1, 2], 1)
-    assert np.array_equal(one, walk_forward(*panel, SMALL, [1, 2], 2)[0], equal_nan=True)
-    assert not np.array_equal(one, walk_forward(*panel, SMALL, [1, 3], 1)[0], equal_nan=True)
+    def forecast(seeds, threads):
+        return walk_forward(*panel, SMALL, seeds, threads).forecast(panel[0])
+
+    one = forecast([1, 2], 1)
+    assert np.array_equal(one, forecast([1, 2], 2), equal_nan=True)
+    assert not np.array_equal(one, forecast([1, 3], 1), equal_nan=True)
     assert np.isnan(one).tolist() == (panel[2] < 20).tolist()
-    assert gain.sum() == pytest.approx(1) and gain.argmax() == 0
+
+
+def test_gain_and_shapley_values_find_the_column_that_matters(panel):
+    fitted = walk_forward(*panel, SMALL, [1, 2], 1, explain=True)
+    for shares in (fitted.gain, fitted.shap):
+        assert shares.sum() == pytest.approx(1) and shares.argmax() == 0
+
+
+def test_models_on_top_of_others_learn_what_those_left_and_add_to_them(panel):
+    columns, target, session, folds = panel
+    slow = SMALL.model_copy(update={"trees": 150})
+    first = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1)
+    noise = walk_forward(columns[:, 1:2], target, session, folds, slow, [1], 1)
+    again = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1, onto=first)
+    onto = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1, onto=noise)
+    tested = session >= 20
+    size = {name: np.std(f.forecast(columns[:, :1])[tested]) for name, f in (("again", again), ("onto", onto))}
+    assert size["again"] < size["onto"] / 2, "what the first models explain was learnt a second time"
+    train = np.isin(session, folds[0][0])
+    expected = first.trained[0] + again.folds[0][1][0].predict(columns[train, :1])
+    np.testing.assert_allclose(again.trained[0], expected)
 
 
 def test_a_fold_without_any_label_is_refused(panel):
@@ -146,3 +178,29 @@ def test_placebo_p_values_count_the_observed_and_the_ties():
     assert (found.p, found.p_hurts) == (3 / 5, 4 / 5)
     assert rank_among_placebos(9.0, np.arange(9.0)).p == 1 / 10
     assert rank_among_placebos(0.0, np.array([])).p == 1
+
+
+def test_a_shift_in_time_keeps_tickers_and_order():
+    ticker = np.array([0, 1, 0, 1, 0, 2])
+    columns = np.arange(6.0)[:, None]
+    np.testing.assert_array_equal(shift_in_time(columns, ticker, 1).ravel(), [4, 3, 0, 1, 2, 5])
+
+
+def test_the_best_of_many_without_merit_is_not_superior_and_one_with_merit_is():
+    rng = np.random.default_rng(0)
+    ics = pd.DataFrame({f"v{k}": rng.normal(0, 0.1, 300) for k in range(6)})
+    assert superior_predictive_ability(ics, "v0", 500, 1) > 0.05
+    assert superior_predictive_ability(ics.assign(v9=ics["v0"] + rng.normal(0.02, 0.05, 300)), "v0", 500, 1) < 0.01
+    assert superior_predictive_ability(ics[["v0"]].assign(v1=ics["v0"]), "v0", 500, 1) == 1
+
+
+def test_the_deflated_sharpe_ratio_of_a_hand_checked_case_falls_with_the_trials():
+    returns = np.tile([0.03, -0.01], 50)  # mean 0.01, symmetric, kurtosis 1
+    ratio = 0.01 / np.std(returns, ddof=1)
+    # One trial is the probabilistic Sharpe ratio: SR sqrt(99) / sqrt(1 + 0 x SR^2).
+    assert deflated_sharpe(returns * 0.1 + 0.0, [ratio], 1) == pytest.approx(norm.cdf(ratio * np.sqrt(99)))
+    tried = [0.0, 0.4]  # standard deviation 0.2828
+    best = (1 - np.euler_gamma) * norm.ppf(0.9) + np.euler_gamma * norm.ppf(1 - 1 / (10 * np.e))
+    expected = norm.cdf((ratio - np.std(tried, ddof=1) * best) * np.sqrt(99))
+    assert deflated_sharpe(returns, tried, 10) == pytest.approx(expected)
+    assert deflated_sharpe(np.zeros(9), tried, 10) == 0.5

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,29 +21,27 @@ from finsentiment.llm.base import compute_dtype
 from finsentiment.llm.classifier import Reader, load
 
 
-def score(
-    news: pd.DataFrame, adapter: str | Path, threads: int, batch_tokens: int
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Score the headlines of `news` with the classifier saved at `adapter`.
+def score(texts: Iterable[str], adapter: str | Path, threads: int, batch_tokens: int) -> pd.DataFrame:
+    """Calibrated probabilities of `texts` by the classifier saved at `adapter`.
 
     Returns
     -------
-    scores : DataFrame
-        `news_id`, `p_negative`, `p_neutral`, `p_positive` and `score` = p_positive - p_negative, by news_id.
-    facts : dict
-        Rows, distinct texts. (How many were read anew depends on earlier runs, so it goes to standard error.)
+    DataFrame indexed by the distinct texts, sorted: `p_negative`, `p_neutral`, `p_positive`. (How many were read
+    anew depends on earlier runs, so it goes to standard error.)
     """
-    texts = sorted(set(news["headline"]))
+    distinct = sorted(set(texts))
     with _store(adapter, threads, batch_tokens) as store:
-        missing = [text for text in texts if _key(text) not in store]
-        print(f"{len(texts) - len(missing)} of {len(texts)} texts were scored before", file=sys.stderr)
+        missing = [text for text in distinct if _key(text) not in store]
+        print(f"{len(distinct) - len(missing)} of {len(distinct)} texts were scored before", file=sys.stderr)
         if missing:
             _fill(store, missing, load(adapter, threads), batch_tokens)
-        p = pd.DataFrame([store[_key(text)] for text in texts], index=texts, columns=[f"p_{name}" for name in LABELS])
-    scores = p.loc[news["headline"]].set_index(news["news_id"].to_numpy()).rename_axis("news_id").reset_index()
-    scores["score"] = scores["p_positive"] - scores["p_negative"]
-    facts = {"news": len(news), "texts": len(texts)}
-    return scores.sort_values("news_id", ignore_index=True), facts
+        rows = [store[_key(text)] for text in distinct]
+    return pd.DataFrame(rows, index=distinct, columns=[f"p_{name}" for name in LABELS])
+
+
+def tone(p: pd.DataFrame | np.ndarray) -> np.ndarray:
+    """The score of each row of probabilities (n, 3): p_positive - p_negative, in [-1, 1]."""
+    return np.asarray(p, dtype=float)[:, 2] - np.asarray(p, dtype=float)[:, 0]
 
 
 def _fill(store: Store, texts: list[str], reader: Reader, batch_tokens: int) -> None:

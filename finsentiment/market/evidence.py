@@ -1,4 +1,4 @@
-"""How good a forecast is, with its uncertainty: rank IC, block bootstrap, HAC t and the placebo."""
+"""How good a forecast is, with its uncertainty: rank IC, block bootstrap, HAC t, placebos, and many tries at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
+from arch.bootstrap import SPA, StationaryBootstrap, optimal_block_length
+from scipy.stats import kurtosis, norm, skew
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,17 @@ def rank_ic(forecast: np.ndarray, outcome: np.ndarray, session: np.ndarray, min_
     return ic.where(by_session.size() >= min_tickers).reindex(np.unique(session))
 
 
-def bootstrap(series: np.ndarray, statistic: Callable[[np.ndarray], float], samples: int, seed: int) -> np.ndarray:
-    """`statistic` of `samples` stationary bootstrap resamples of a series: shape (samples,).
+def block_length(series: np.ndarray) -> float:
+    """Mean block length for the stationary bootstrap: Politis and White (2004), corrected by Patton, Politis and
+    White (2009), at least 1; 1 for a series too short or too constant to estimate it from."""
+    if len(series) < 20 or np.ptp(series) == 0:
+        return 1.0
+    return max(1.0, float(np.nan_to_num(optimal_block_length(series)["stationary"].iloc[0])))
 
-    Blocks have the mean length of Politis and White (2004), corrected by Patton, Politis and White (2009), at
-    least 1; it is 1 for a series too short or too constant to estimate it from.
-    """
-    block = 1.0
-    if len(series) >= 20 and np.ptp(series) > 0:
-        block = max(block, np.nan_to_num(optimal_block_length(series)["stationary"].iloc[0]))
-    resampling = StationaryBootstrap(block, series, seed=np.random.default_rng(seed))
+
+def bootstrap(series: np.ndarray, statistic: Callable[[np.ndarray], float], samples: int, seed: int) -> np.ndarray:
+    """`statistic` of `samples` stationary bootstrap resamples of a series: shape (samples,)."""
+    resampling = StationaryBootstrap(block_length(series), series, seed=np.random.default_rng(seed))
     return resampling.apply(statistic, samples)[:, 0]
 
 
@@ -111,3 +113,61 @@ def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
     count = 1 + len(differences)
     p = (1 + int((differences >= observed).sum())) / count
     return Placebo(observed, differences, p, (1 + int((differences <= observed).sum())) / count)
+
+
+def shift_in_time(columns: np.ndarray, ticker: np.ndarray, sessions: int) -> np.ndarray:
+    """`columns` (rows, features) with each ticker's rows moved on by `sessions` of its rows, the last to the front.
+
+    Rows are in order of sessions; `ticker` is an array (rows,) of numbers.
+    """
+    order = np.argsort(ticker, kind="stable")
+    starts = np.flatnonzero(np.diff(ticker[order], prepend=-1))
+    moved = np.empty_like(columns)
+    for mine in np.split(order, starts[1:]):
+        moved[mine] = np.roll(columns[mine], sessions, axis=0)
+    return moved
+
+
+def superior_predictive_ability(ic: pd.DataFrame, benchmark: str, samples: int, seed: int) -> float:
+    """P-value of Hansen's (2005) test that none of the other columns of `ic` beats the column `benchmark` on average.
+
+    `ic` holds a rank IC per session and variant. It answers for all variants at once what their own intervals
+    answer one by one: is the best of them better than the best of that many without merit would be? 1 where no
+    variant differs from the benchmark.
+    """
+    gains = ic.drop(columns=benchmark).sub(ic[benchmark], axis=0)
+    gains = gains.loc[:, gains.std() > 0]
+    if gains.empty:
+        return 1.0
+    block = max(block_length(gains[name].to_numpy()) for name in gains)
+    # Losses: the benchmark's is 0, a variant's is what it does worse, in standard deviations: arch offers to
+    # studentise and compares means as they are (8.0), so that a variant that varies much hides one that varies little.
+    losses = -(gains / gains.std()).to_numpy()
+    test = SPA(np.zeros(len(gains)), losses, block_size=round(block), reps=samples, seed=seed)
+    test.compute()
+    return float(test.pvalues["consistent"])
+
+
+def deflated_sharpe(returns: np.ndarray, tried: list[float], trials: int) -> float:
+    """Probability that a strategy's true Sharpe ratio is above what the best of `trials` without merit would show.
+
+    Bailey and López de Prado (2014), "The Deflated Sharpe Ratio", equations 1 and 2. 0.5 for returns that don't vary.
+
+    Parameters
+    ----------
+    returns : of the strategy, per period
+    tried : Sharpe ratios per period, not annualised, of the strategies whose returns are known; their variance
+        stands for that of all trials
+    trials : how many were tried, those known among them
+    """
+    spread = np.std(returns, ddof=1)
+    if len(returns) < 3 or spread == 0:
+        return 0.5
+    ratio = np.mean(returns) / spread
+    hurdle = 0.0
+    if trials > 1 and len(tried) > 1:
+        euler = np.euler_gamma
+        best = (1 - euler) * norm.ppf(1 - 1 / trials) + euler * norm.ppf(1 - 1 / (trials * np.e))
+        hurdle = np.std(tried, ddof=1) * best
+    shape = 1 - skew(returns) * ratio + (kurtosis(returns, fisher=False) - 1) / 4 * ratio**2
+    return float(norm.cdf((ratio - hurdle) * np.sqrt(len(returns) - 1) / np.sqrt(shape)))

@@ -19,6 +19,16 @@ from finsentiment.market.sessions import entry_session, sessions_between
 
 Columns = dict[str, np.ndarray]  # name -> array of sessions x tickers
 FIELDS = ("open", "high", "low", "close", "volume")
+HORIZONS = (1, 5, 21)
+"""Sessions over which a forecast is looked at, besides the one that it is made for."""
+PREFIXES = {
+    "score": "sentiment",
+    "lexicon": "lexicon",
+    "zero_shot": "zero_shot",
+    "masked": "masked",
+    "truth": "truth",
+}
+"""Columns of the scores, one for each reader of the news, and what the names of their features begin with."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,12 @@ def attention_features(counts: np.ndarray, window: int) -> Columns:
 
 
 def sentiment_features(
-    cell: np.ndarray, score: np.ndarray, shape: tuple[int, int], half_life: float, surprise_window: int
+    cell: np.ndarray,
+    score: np.ndarray,
+    shape: tuple[int, int],
+    half_life: float,
+    surprise_window: int,
+    prefix: str = "sentiment",
 ) -> Columns:
     """What the news says; without news 0 (neutral), never NaN.
 
@@ -119,6 +134,7 @@ def sentiment_features(
     shape : S, K
     half_life : sessions after which a headline weighs half as much in the decayed mean
     surprise_window : sessions before t whose headlines a surprise is measured against
+    prefix : of the names
 
     Returns
     -------
@@ -138,11 +154,11 @@ def sentiment_features(
     past = [_lag(_rolling(x, surprise_window, 1).sum().to_numpy(), 1, 0.0) for x in (sums, counts)]
     past_mean = np.where(past[1] > 0, past[0] / np.maximum(past[1], 1), 0.0)
     return {
-        "sentiment_level": level,
-        "sentiment_dispersion": dispersion,
-        "sentiment_decayed": decayed,
-        "sentiment_change": np.where(any_news, level - _lag(decayed, 1, 0.0), 0.0),
-        "sentiment_surprise": np.where(any_news, level - past_mean, 0.0),
+        f"{prefix}_level": level,
+        f"{prefix}_dispersion": dispersion,
+        f"{prefix}_decayed": decayed,
+        f"{prefix}_change": np.where(any_news, level - _lag(decayed, 1, 0.0), 0.0),
+        f"{prefix}_surprise": np.where(any_news, level - past_mean, 0.0),
     }
 
 
@@ -171,13 +187,14 @@ def build(
     Parameters
     ----------
     prices, news : tables of `prepare`
-    scores : columns `news_id` and `score`, a score for every headline
+    scores : `news_id` and one or more of `PREFIXES`, each a score for every headline
     features : the section features of the parameters
     exchange : calendar code of exchange_calendars
 
     Returns
     -------
-    table : session, ticker, price_*, attention_*, sentiment_*, tradable (there is an open at t), forward_return
+    table : session, ticker, price_*, attention_*, five features of each reader's scores, tradable (there is an open
+        at t), forward_return, and the same over other `HORIZONS` as return_1, …
     facts : counts for the metrics; price_rows_in + price_gaps = rows + rows_outside_news, and
         news_in = news_used + news_after_last_session + news_without_row (the ticker was not listed then)
 
@@ -186,7 +203,7 @@ def build(
     InputError
         Where a headline has no score, or no headline counts for any session with prices.
     """
-    score = _aligned_scores(news, scores)
+    aligned = _aligned_scores(news, scores)
     panel = to_panel(prices, exchange)
     entry = entry_session(news["published_at"], exchange)
     cell = cells(entry, news["ticker"], panel)
@@ -202,9 +219,12 @@ def build(
     counts = per_cell(cell, shape)
     columns = {name: array[inside] for name, array in price_features(panel, features.window).items()}
     columns |= attention_features(counts, features.window)
-    columns |= sentiment_features(cell, score, shape, features.half_life, features.surprise_window)
+    for name, score in aligned.items():
+        half_life, surprise_window = features.half_life, features.surprise_window
+        columns |= sentiment_features(cell, score, shape, half_life, surprise_window, PREFIXES[name])
     columns["tradable"] = ~np.isnan(news_panel.fields["open"])
     columns["forward_return"] = forward_return(panel, features.horizon)[inside]
+    columns |= {f"return_{h}": forward_return(panel, h)[inside] for h in HORIZONS}
     result = table(news_panel, columns)
 
     used, late = int(counts[news_panel.listed].sum()), int((entry > panel.sessions[-1]).sum())
@@ -225,16 +245,65 @@ def build(
     return result, facts
 
 
-def _aligned_scores(news: pd.DataFrame, scores: pd.DataFrame) -> np.ndarray:
-    """The score of each row of `news`."""
-    score = scores.set_index("news_id")["score"].reindex(news["news_id"]).to_numpy(dtype=float)
-    missing = ~np.isfinite(score)
+def check_no_look_ahead(
+    table: pd.DataFrame,
+    prices: pd.DataFrame,
+    news: pd.DataFrame,
+    scores: pd.DataFrame,
+    features: params.Features,
+    exchange: str,
+    sessions: int,
+) -> None:
+    """Change everything that comes after an open, build again, and see that no feature of that session moved.
+
+    Prices from the session on are disturbed; of the news published at its open or later, the tickers change and the
+    scores turn round. Tried at `sessions` sessions of `table`, spread evenly.
+
+    Raises
+    ------
+    LookAhead
+        Naming the feature, session and ticker.
+    """
+    days = pd.DatetimeIndex(table["session"].unique())
+    names = [name for name in table if name.startswith(("price_", "attention_", *(f"{p}_" for p in PREFIXES.values())))]
+    rng = np.random.default_rng(0)
+    for day in days[np.linspace(1, len(days) - 1, sessions + 2).astype(int)[1:-1]]:
+        later = (prices["session"] >= day).to_numpy()
+        moved = prices.copy()
+        factor = np.exp(rng.normal(0, 0.2, len(prices)))
+        moved[list(FIELDS)] = np.where(later[:, None], prices[list(FIELDS)].mul(factor, axis=0), prices[list(FIELDS)])
+        after = (entry_session(news["published_at"], exchange) > day).to_numpy()
+        other = news.assign(ticker=news["ticker"].where(~after, rng.permutation(news["ticker"])))
+        turned = scores.copy()
+        known = scores["news_id"].isin(news["news_id"][~after]).to_numpy()
+        for name in PREFIXES.keys() & set(scores):
+            turned[name] = np.where(known, scores[name], -scores[name] - 0.1)
+        again, _ = build(moved, other, turned, features, exchange)
+        before, now = (t[t["session"] == day].set_index("ticker")[names] for t in (table, again))
+        differs = ~np.isclose(now.reindex(before.index), before, rtol=1e-9, atol=1e-12, equal_nan=True)
+        if differs.any():
+            row, column = np.argwhere(differs)[0]
+            raise LookAhead(
+                f"look-ahead: {names[column]} of {before.index[row]} at session {day.date()} moves when what comes "
+                "after that session's open is changed; no result that rests on it can be trusted"
+            )
+
+
+class LookAhead(InputError):
+    """A feature knows what was not known then: a defect of the code that builds it."""
+
+
+def _aligned_scores(news: pd.DataFrame, scores: pd.DataFrame) -> Columns:
+    """The scores of each row of `news`, by reader."""
+    names = [name for name in PREFIXES if name in scores]
+    aligned = scores.set_index("news_id")[names].reindex(news["news_id"]).to_numpy(dtype=float)
+    missing = ~np.isfinite(aligned).all(axis=1)
     if missing.any():
         raise InputError(
             f"{missing.sum()} of {len(news)} headlines have no score, first news_id = "
             f"{news['news_id'].to_numpy()[missing][0]!r}; expected one each; run the stage score_news again"
         )
-    return score
+    return dict(zip(names, aligned.T, strict=True))
 
 
 def _lag(array: np.ndarray, sessions: int, fill: float = np.nan) -> np.ndarray:

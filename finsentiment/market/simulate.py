@@ -7,6 +7,10 @@ A headline of tone s in {-1, 0, 1} moves the price of its company twice:
    when all of this is over, so it earns a forecast nothing.
 2. by `drift` x s in equal parts over `drift_sessions` sessions, each part between an open and the close, from the
    first open after publication on. This is all that past news can forecast; with `drift` 0 nothing can.
+
+A share of the news, `follow`, tells of moves that have been: it comes in the hours after a session in which its
+company's price moved far, its tone is mostly the sign of the move, and it moves nothing itself. So tone goes with
+past returns, as it does in real markets, without forecasting any.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ FREEDOM = 5  # degrees of freedom of the Student t shocks
 COVERAGE_SPREAD = 0.6  # standard deviation of the log of a ticker's share of the news
 BUSY_HOURS = range(7, 19)  # of a session's day, local time
 BUSY = 5.0  # how many times more news in those hours than at night, on weekends and on holidays
+FOLLOWS_SIGN = 0.7  # share of the news after a move whose tone is the move's sign; the tone of the rest is any
 
 
 class Simulation(NamedTuple):
@@ -53,8 +58,8 @@ class Simulation(NamedTuple):
 def simulate(market: params.Simulated, exchange: str, headlines: pd.DataFrame, seed: int) -> Simulation:
     """Simulate `market.tickers` companies over `market.sessions` sessions.
 
-    News depends on the seed, the sessions, the tickers and `news_per_session` alone: markets that differ in drift,
-    reaction or volatility have the same news and the same noise.
+    News depends on the seed, the sessions, the tickers, `news_per_session` and `follow` alone: markets that differ
+    in drift, reaction or volatility have the same news and the same noise.
 
     Parameters
     ----------
@@ -66,9 +71,21 @@ def simulate(market: params.Simulated, exchange: str, headlines: pd.DataFrame, s
     naming, arriving, telling, moving = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
     sessions, opens, closes, zone = _schedule(exchange, datetime.date.fromisoformat(market.start), market.sessions)
     companies = _companies(market.tickers, naming)
-    published, company = _arrivals(market, sessions, closes[-1], zone, arriving)
-    story = _stories(company, len(headlines), telling)
-    tone = headlines["tone"].to_numpy(dtype=float)[story]
+    noise = _noise(market.tickers, market.sessions, moving)
+    coverage = arriving.lognormal(0.0, COVERAGE_SPREAD, market.tickers)
+    rate = market.news_per_session * market.sessions * coverage / coverage.mean()
+    tones = headlines["tone"].to_numpy()
+    first = _arrivals((1 - market.follow) * rate, sessions, closes[-1], zone, arriving)
+    after = _reports(market.follow * rate, noise.own, opens, closes, arriving)
+    published, company, sign = (
+        np.concatenate(pair) for pair in zip((*first, np.zeros(len(first[0]))), after, strict=True)
+    )
+    is_report = np.repeat([False, True], [len(first[0]), len(after[0])])
+    order = np.lexsort((company, published))
+    published, company, sign, is_report = published[order], company[order], sign[order], is_report[order]
+    wanted = np.where(sign == 0, telling.choice(tones, len(company)), sign).astype(int)
+    story = _stories(company, wanted, tones, telling)
+    tone = tones[story].astype(float)
 
     names = companies["name"].to_numpy()[company]
     texts = headlines["headline"].to_numpy()[story]
@@ -82,8 +99,9 @@ def simulate(market: params.Simulated, exchange: str, headlines: pd.DataFrame, s
             "source": "simulated",
         }
     )
-    learned, gaps, days = _effects(market, published, company, tone, opens, closes)
-    prices = _prices(market, companies["ticker"], sessions, learned, gaps, days, moving)
+    moved_by = np.where(is_report, 0.0, tone)
+    learned, gaps, days = _effects(market, published, company, moved_by, opens, closes)
+    prices = _prices(market, companies["ticker"], sessions, learned, gaps, days, noise, moving)
     return Simulation(news, prices, pd.DataFrame({"news_id": news_id, "tone": tone}))
 
 
@@ -116,36 +134,56 @@ def _companies(count: int, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _arrivals(
-    market: params.Simulated,
+    expected: np.ndarray,
     sessions: pd.DatetimeIndex,
     end: np.datetime64,
     zone: datetime.tzinfo,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Publication times (UTC, sorted) and the company each is about: Poisson in time, uneven across companies."""
-    coverage = rng.lognormal(0.0, COVERAGE_SPREAD, market.tickers)
-    expected = market.news_per_session * market.sessions * market.tickers * coverage / coverage.sum()
-    company = np.repeat(np.arange(market.tickers), rng.poisson(expected))
+    """Publication times (UTC) and the company each is about: Poisson in time, blind to prices.
 
+    `expected` is the number of headlines of each company over the whole period.
+    """
+    company = np.repeat(np.arange(len(expected)), rng.poisson(expected))
     last = pd.Timestamp(end).tz_localize("UTC").tz_convert(zone)
     hours = pd.date_range(sessions[0].tz_localize(zone), last, freq="h", inclusive="left")
     on_session_day = hours.tz_localize(None).normalize().isin(sessions)
-    # One intensity for all companies, blind to prices: news that follows moves would make it hours x companies.
     intensity = np.where(on_session_day & np.isin(hours.hour, BUSY_HOURS), BUSY, 1.0)
     hour = rng.choice(len(hours), size=len(company), p=intensity / intensity.sum())
     second = rng.integers(0, 3600, len(company)).astype("timedelta64[s]")
-    published = utc_values(hours)[hour] + second
-    order = np.lexsort((company, published))
-    return published[order], company[order]
+    return utc_values(hours)[hour] + second, company
 
 
-def _stories(company: np.ndarray, headlines: int, rng: np.random.Generator) -> np.ndarray:
-    """Which headline each piece of news tells: no company tells one again before it has told them all."""
+def _reports(
+    expected: np.ndarray, own: np.ndarray, opens: np.ndarray, closes: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """News that follows moves: its times, its companies, and the tone that each must have (0: any).
+
+    The chance of a report after a session grows with the square of `own`, each company's move in that session in
+    standard deviations (sessions x tickers). It comes between the close and the next open.
+    """
+    weight = own[:-1] ** 2
+    count = rng.poisson(expected * weight / weight.sum(axis=0))
+    session, company = (np.repeat(index.ravel(), count.ravel()) for index in np.indices(weight.shape))
+    hours = (opens[session + 1] - closes[session]) / np.timedelta64(1, "s")
+    published = closes[session] + (rng.random(len(session)) * hours).astype("timedelta64[s]")
+    sign = np.where(rng.random(len(session)) < FOLLOWS_SIGN, np.sign(own[session, company]), 0.0)
+    return published, company, sign
+
+
+def _stories(company: np.ndarray, wanted: np.ndarray, tones: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which headline each piece of news tells, of the tone that is `wanted` where there is one.
+
+    No company tells one of them again before it has told all of that tone.
+    """
     story = np.empty(len(company), dtype=int)
-    for which in np.unique(company):
-        mine = np.flatnonzero(company == which)
-        rounds = -(-len(mine) // headlines)
-        story[mine] = np.concatenate([rng.permutation(headlines) for _ in range(rounds)])[: len(mine)]
+    order = np.lexsort((wanted, company))
+    starts = np.flatnonzero(np.diff(company[order], prepend=-1) | np.diff(wanted[order], prepend=2))
+    for mine in np.split(order, starts[1:]):
+        able = np.flatnonzero(tones == wanted[mine[0]])
+        able = able if len(able) else np.arange(len(tones))
+        rounds = -(-len(mine) // len(able))
+        story[mine] = np.concatenate([rng.permutation(able) for _ in range(rounds)])[: len(mine)]
     return story
 
 
@@ -198,6 +236,30 @@ def _shocks(volatility: np.ndarray, count: int, rng: np.random.Generator) -> tup
     return overnight * sigma, within * sigma, sigma
 
 
+class _Noise(NamedTuple):
+    """Returns without news in units of a ticker's volatility: own ones overnight and within sessions (sessions x
+    tickers), their conditional volatility, and the market's factor as log returns."""
+
+    overnight: np.ndarray
+    within: np.ndarray
+    sigma: np.ndarray
+    market_overnight: np.ndarray
+    market_within: np.ndarray
+    beta: np.ndarray
+
+    @property
+    def own(self) -> np.ndarray:
+        """Each ticker's own move in standard deviations, (sessions, tickers)."""
+        return self.overnight + self.within
+
+
+def _noise(tickers: int, sessions: int, rng: np.random.Generator) -> _Noise:
+    # The last column is the market's own factor.
+    overnight, within, sigma = _shocks(np.append(np.ones(tickers), MARKET_VOLATILITY), sessions, rng)
+    beta = rng.uniform(*BETAS, tickers)
+    return _Noise(overnight[:, :-1], within[:, :-1], sigma[:, :-1], overnight[:, -1:], within[:, -1:], beta)
+
+
 def _prices(
     market: params.Simulated,
     tickers: pd.Series,
@@ -205,20 +267,17 @@ def _prices(
     learned: np.ndarray,
     gaps: np.ndarray,
     days: np.ndarray,
+    noise: _Noise,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The price table: noise of the market and of each ticker, plus what news does."""
     shape = learned.shape
-    # The last column is the market's own factor.
-    volatility = np.append(np.full(shape[1], market.volatility), MARKET_VOLATILITY)
-    overnight, within, sigma = _shocks(volatility, shape[0], rng)
-    beta = rng.uniform(*BETAS, shape[1])
-    gap = overnight[:, :-1] + beta * overnight[:, -1:] + gaps
-    day = within[:, :-1] + beta * within[:, -1:] + days
+    gap = market.volatility * noise.overnight + noise.beta * noise.market_overnight + gaps
+    day = market.volatility * noise.within + noise.beta * noise.market_within + days
 
     close = rng.normal(np.log(40.0), 0.7, shape[1]) + np.cumsum(gap + day, axis=0)
     opening = close - day
-    reach = 0.4 * sigma[:, :-1]
+    reach = 0.4 * market.volatility * noise.sigma
     high = np.maximum(opening, close) + reach * np.abs(rng.standard_normal(shape))
     low = np.minimum(opening, close) - reach * np.abs(rng.standard_normal(shape))
     turnover = rng.normal(13.5, 1.0, shape[1]) + 0.3 * rng.standard_normal(shape)

@@ -52,14 +52,14 @@ class MarketData:
     news, prices : tables in the final schema, sorted by key
     refused : rows left out, by reason; each reason starts with its table (`news_`, `prices_`)
     facts : counts for the metrics; `news_in` = `news_out` + the refused of news, and so for prices
-    truth : the true tone of each `news_id`, known for the simulated market only
+    truth : `news_id` and its true `tone`, known for the simulated market only; elsewhere without rows
     """
 
     news: pd.DataFrame
     prices: pd.DataFrame
     refused: dict[str, int]
     facts: dict[str, Any]
-    truth: pd.DataFrame | None = None
+    truth: pd.DataFrame
 
 
 def load(market: params.Market, seed: int) -> MarketData:
@@ -169,6 +169,7 @@ def checked(
         "last_session": str(prices["session"].max().date()),
         "price_gaps": price_gaps(prices, exchange),
     }
+    truth = pd.DataFrame({"news_id": [], "tone": []}).astype({"news_id": "str"}) if truth is None else truth
     return MarketData(news, prices, refused, facts, truth)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
@@ -66,6 +67,33 @@ def rank_target(forward_return: np.ndarray, session: np.ndarray) -> np.ndarray:
     return ((by_session.rank() - 0.5) / by_session.transform("count") - 0.5).to_numpy()
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The models of a walk-forward: for each fold the rows that it tests and one model per seed.
+
+    trained : for each fold what its models, and those that they add to, make of the rows they were trained on
+    gain, shap : (features,) arrays, each feature's share of the total gain and of the mean absolute Shapley value
+        of the forecasts (Lundberg et al. 2020, as LightGBM computes it), over folds and seeds
+    """
+
+    folds: list[tuple[np.ndarray, list[lightgbm.Booster]]]
+    trained: list[np.ndarray]
+    gain: np.ndarray
+    shap: np.ndarray
+
+    def forecast(self, columns: np.ndarray, seeds: int | None = None) -> np.ndarray:
+        """Forecasts (rows,) from a table like the one trained on: each row by the models of the fold that tests it.
+
+        The mean over the models of all seeds, or of the first few. NaN in rows that no fold tests. Other values in
+        tested rows are how a placebo asks what the models would have said.
+        """
+        forecast = np.full(len(columns), np.nan)
+        for test, models in self.folds:
+            rows, chosen = columns[test], models[:seeds]
+            forecast[test] = sum(model.predict(rows, num_threads=1) for model in chosen) / len(chosen)
+        return forecast
+
+
 def walk_forward(
     columns: np.ndarray,
     target: np.ndarray,
@@ -74,8 +102,15 @@ def walk_forward(
     settings: LightGBM,
     seeds: list[int],
     threads: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Forecasts of every test row by models that were trained on the rows of its fold alone.
+    onto: Fitted | None = None,
+    explain: bool = False,
+) -> Fitted:
+    """Models for every fold, each trained on the rows of its fold alone.
+
+    With `onto` the trees are added to those of other models, whose forecasts are where the boosting begins: they
+    learn what is left to explain from `columns` alone, and the sum of both forecasts is the one to use. So two such
+    forecasts differ by what `columns` add and by nothing else. Fitted apart from each other they would differ by
+    chance in all that they share.
 
     Each model runs on one thread and `threads` folds run at once. For tables of this size that is faster than
     LightGBM's own threads, and it makes the forecasts the same for any number of threads.
@@ -87,11 +122,8 @@ def walk_forward(
     session : (rows,) array of session numbers
     folds : from `expanding_folds`
     seeds : one model each, averaged; they draw the rows and columns that a tree sees
-
-    Returns
-    -------
-    forecast : (rows,) array, NaN in rows that no fold tests
-    gain : (features,) array, a feature's share of the total gain, mean over folds and seeds
+    onto : models of the same folds
+    explain : whether to work out `shap`, which takes as long again; zeros if not
 
     Raises
     ------
@@ -106,13 +138,15 @@ def walk_forward(
         "feature_fraction": settings.column_share,
         "bagging_fraction": settings.row_share,
         "bagging_freq": 1,
+        "max_bin": settings.bins,
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
 
-    def fold_forecast(fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def fit(number: int) -> tuple[np.ndarray, list[lightgbm.Booster], np.ndarray, np.ndarray, np.ndarray]:
+        fold = folds[number]
         train = np.isin(session, fold[0]) & ~np.isnan(target)
         if not train.any():
             raise InputError(
@@ -120,19 +154,28 @@ def walk_forward(
                 "expected prices in that period; give a longer period or raise backtest.train_sessions"
             )
         test = np.flatnonzero(np.isin(session, fold[1]))
-        data = lightgbm.Dataset(columns[train], target[train], params=params)
-        forecast, gain = np.zeros(len(test)), np.zeros(columns.shape[1])
-        for seed in seeds:
-            # Not `seed`, which belongs to the data set as well and would have it built again for each model.
-            seeded = {**params, "feature_fraction_seed": seed, "bagging_seed": seed}
-            model = lightgbm.train(seeded, data, settings.trees)
-            forecast += model.predict(columns[test], num_threads=1) / len(seeds)
-            gain += model.feature_importance("gain")
-        return test, forecast, gain / max(gain.sum(), np.finfo(float).tiny)
+        start = None if onto is None else onto.trained[number]
+        data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=params)
+        # Not `seed`, which belongs to the data set as well and would have it built again for each model.
+        seeded = [{**params, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
+        models = [lightgbm.train(own, data, settings.trees) for own in seeded]
+        gain = sum(model.feature_importance("gain") for model in models)
+        shap = np.zeros(columns.shape[1])
+        if explain:
+            parts = [model.predict(columns[test], pred_contrib=True, num_threads=1)[:, :-1] for model in models]
+            shap = np.abs(np.mean(parts, axis=0)).mean(axis=0)
+        known = sum(model.predict(columns[train], num_threads=1) for model in models) / len(models)
+        return test, models, known if start is None else start + known, _shares(gain), _shares(shap)
 
-    forecast = np.full(len(columns), np.nan)
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(fold_forecast, folds))
-    for test, values, _ in parts:
-        forecast[test] = values
-    return forecast, np.mean([gain for *_, gain in parts], axis=0)
+        parts = list(pool.map(fit, range(len(folds))))
+    return Fitted(
+        [(test, models) for test, models, *_ in parts],
+        [known for *_, known, _, _ in parts],
+        np.mean([gain for *_, gain, _ in parts], axis=0),
+        np.mean([shap for *_, shap in parts], axis=0),
+    )
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    return values / max(values.sum(), np.finfo(float).tiny)

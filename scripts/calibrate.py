@@ -1,0 +1,175 @@
+"""How often the verdict errs, on simulated markets whose truth is known: run as `make calibrate`.
+
+Markets without drift, in which past news forecasts nothing, and markets with a planted rank IC go through the
+pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as the
+evaluated model would have read it: a draw from the row of its confusion matrix (metrics/evaluate/confusion.csv).
+Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
+from there. Then the table and the picture are written.
+
+The planted rank IC is that of the feature sentiment_decayed, had every headline been read without error. It is set by
+`drift`, whose effect is measured on a few markets of other seeds first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import dvc.api
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+from tqdm import tqdm
+
+from finsentiment.errors import InputError, command
+from finsentiment.evaluation import codes
+from finsentiment.files import sha256_file, write_bytes, write_text
+from finsentiment.market import backtest, features
+from finsentiment.market.evidence import rank_ic
+from finsentiment.market.simulate import Simulation, simulate
+from finsentiment.market.sources import read_headlines
+from finsentiment.params import Params, Simulated, validate
+from finsentiment.pictures import verdicts_picture
+
+FOLDER = Path("results/calibration")
+LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05)
+VERDICTS = ("improves", "no evidence", "hurts")
+STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_session": 2.4, "reaction": 0.003}
+"""The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
+PILOT = {"drift": 0.001, "markets": 8}
+CODE = ("market/backtest.py", "market/evidence.py", "market/features.py", "market/simulate.py", "market/verdict.py")
+
+
+def confusion_shares(path: str) -> np.ndarray:
+    """Chance of each predicted class (columns) given the true one (rows), from an evaluation's table: (3, 3)."""
+    try:
+        table = pd.read_csv(path)
+    except OSError:
+        raise InputError(f"{path} is missing: run `dvc repro evaluate` first, or check it out of git") from None
+    counts = np.zeros((3, 3))
+    np.add.at(counts, (codes(table["actual"]), codes(table["predicted"])), 1)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def as_read(tone: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """True tones (n,) in {-1, 0, 1} as a model with these confusion shares reads them."""
+    chance = shares.cumsum(axis=1)[tone.astype(int) + 1]
+    return (rng.random((len(tone), 1)) > chance[:, :2]).sum(axis=1) - 1.0
+
+
+def market(section: Simulated, exchange: str, headlines: pd.DataFrame, drift: float, seed: int) -> Simulation:
+    """A market of StockNet's size."""
+    return simulate(section.model_copy(update={**STOCKNET, "drift": drift}), exchange, headlines, seed)
+
+
+def planted_ic(found: Simulation, params: Params) -> float:
+    """Mean daily rank IC of the decayed sentiment of the true tones."""
+    truth = found.truth.rename(columns={"tone": "truth"})
+    table, _ = features.build(found.prices, found.news, truth, params.features, params.market.exchange)
+    session = pd.factorize(table["session"])[0]
+    outcome = table["forward_return"].to_numpy()
+    return float(rank_ic(table["truth_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers).mean())
+
+
+def judge(params: Params, level: float, drift: float, seed: int, path: str, shares: np.ndarray) -> dict[str, Any]:
+    """One market's verdict and the difference that it rests on."""
+    found = market(params.market.simulated, params.market.exchange, read_headlines(path), drift, seed)
+    read = as_read(found.truth["tone"].to_numpy(), shares, np.random.default_rng([seed, 2]))
+    scores = pd.DataFrame({"news_id": found.truth["news_id"], "score": read})
+    table, _ = features.build(found.prices, found.news, scores, params.features, params.market.exchange)
+    value, difference = backtest.paired_verdict(table, params.backtest, params.features.horizon, seed)
+    return {"level": level, "seed": seed, "verdict": value, "mean": difference.mean, "hac_t": difference.hac_t}
+
+
+def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
+    """The drift that makes a planted rank IC of 1, were it linear that far: small ones are."""
+    drift, section, exchange = PILOT["drift"], params.market.simulated, params.market.exchange
+    seeds = range(10**6, 10**6 + PILOT["markets"])
+    # The same markets without drift have the same noise, so that taking it away leaves little to chance.
+    found = [
+        [planted_ic(market(section, exchange, headlines, size, seed), params) for size in (drift, 0.0)]
+        for seed in seeds
+    ]
+    return drift / float(np.subtract(*np.mean(found, axis=0)))
+
+
+def table(done: pd.DataFrame) -> pd.DataFrame:
+    """Shares of each verdict by planted rank IC, with 95 % intervals (Wilson 1927)."""
+    rows = []
+    for level, group in done.groupby("level"):
+        row: dict[str, Any] = {"planted": level, "markets": len(group), "mean_gain": group["mean"].mean()}
+        for value in VERDICTS:
+            count = int((group["verdict"] == value).sum())
+            low, high = proportion_confint(count, len(group), method="wilson")
+            row |= {value: count / len(group), f"{value}_low": low, f"{value}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def page(shares: pd.DataFrame, key: str) -> str:
+    """The table in Markdown."""
+    head = ["planted rank IC", "markets", "mean gain", *VERDICTS]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in shares.to_dict("records"):
+        cells = [f"{row[v]:.1%} ({row[f'{v}_low']:.1%} to {row[f'{v}_high']:.1%})" for v in VERDICTS]
+        lines.append(f"| {row['planted']:g} | {row['markets']} | {row['mean_gain']:+.4f} | {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            "# How often the verdict errs",
+            "",
+            "Made by `make calibrate`: " + " ".join(__doc__.split("\n\n")[1].split()),
+            "",
+            *lines,
+            "",
+            f"{STOCKNET['tickers']} tickers and {STOCKNET['sessions']} sessions, the size of StockNet's panel. "
+            "In brackets 95 % intervals (Wilson). Gain: difference in mean daily rank IC that the test finds, which is "
+            f"less than what is planted. Settings and code: {key}.",
+            "",
+            "![shares of the verdicts](verdicts.png)",
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Judge the markets that are missing, both cores busy, then write the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--without", type=int, default=200, help="markets without drift")
+    parser.add_argument("--planted", type=int, default=100, help="markets at each planted rank IC")
+    given = parser.parse_args()
+    params = validate(dvc.api.params_show("params.yaml"))
+    path, shares = "data/sample/headlines.csv", confusion_shares("metrics/evaluate/confusion.csv")
+    settings = [params.market.simulated, params.features, params.backtest]
+    code = [sha256_file(Path("finsentiment") / name) for name in CODE]
+    told = json.dumps([s.model_dump() for s in settings] + code + [shares.tolist(), STOCKNET], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    file = FOLDER / "markets.csv"
+    done = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["key", "level", "seed"])
+    done = done[done["key"] == key]
+    per = drift_per_ic(params, read_headlines(path))
+    print(f"a planted rank IC of 0.01 is a drift of {0.01 * per:.6f}", file=sys.stderr)
+    judged = set(zip(done["level"], done["seed"], strict=True))
+    jobs = [(level, s) for level in LEVELS for s in range(given.planted if level else given.without)]
+    jobs = [job for job in jobs if job not in judged]
+    rows = done.to_dict("records")
+    with ProcessPoolExecutor(params.threads) as pool, tqdm(total=len(jobs), unit="market", file=sys.stderr) as bar:
+        waiting = [pool.submit(judge, params, level, level * per, seed, path, shares) for level, seed in jobs]
+        for future in as_completed(waiting):
+            rows.append({"key": key, **future.result()})
+            found = pd.DataFrame(rows).sort_values(["level", "seed"])
+            write_text(file, found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+            bar.update()
+    summary = table(pd.DataFrame(rows))
+    write_bytes(FOLDER / "verdicts.png", verdicts_picture(summary, VERDICTS))
+    write_text(FOLDER / "README.md", page(summary, key))
+    print(summary.round(4).to_string(index=False))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,75 @@
+"""The measurement of how often the verdict errs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from finsentiment.errors import InputError
+from finsentiment.market.sources import read_headlines
+from finsentiment.params import Params, validate
+from scripts import calibrate
+
+ROOT = Path(__file__).parents[1]
+HEADLINES = str(ROOT / "data/sample/headlines.csv")
+
+
+@pytest.fixture
+def params(monkeypatch: pytest.MonkeyPatch) -> Params:
+    """The project's parameters, and markets small enough to judge in a second."""
+    small = {"tickers": 25, "sessions": 240, "start": "2014-01-02", "news_per_session": 1.0, "reaction": 0.003}
+    monkeypatch.setattr(calibrate, "STOCKNET", small)
+    monkeypatch.setattr(calibrate, "PILOT", {"drift": 0.005, "markets": 2})
+    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    quick = params.backtest.model_copy(
+        update={"train_sessions": 100, "seeds": 1, "placebos": 20, "bootstrap_samples": 200}
+    )
+    return params.model_copy(update={"backtest": quick})
+
+
+def test_tones_are_read_with_the_errors_of_the_confusion_matrix(tmp_path):
+    file = tmp_path / "confusion.csv"
+    rows = ["negative,negative"] * 3 + ["negative,positive"] + ["neutral,neutral"] * 2 + ["positive,neutral"]
+    file.write_text("actual,predicted\n" + "\n".join(rows) + "\n")
+    shares = calibrate.confusion_shares(str(file))
+    np.testing.assert_allclose(shares, [[0.75, 0, 0.25], [0, 1, 0], [0, 1, 0]])
+    read = calibrate.as_read(np.repeat([-1.0, 0.0, 1.0], 4000), shares, np.random.default_rng(1))
+    assert np.mean(read[:4000] == -1) == pytest.approx(0.75, abs=0.03) and set(read[:4000]) == {-1, 1}
+    assert (read[4000:] == 0).all()
+    with pytest.raises(InputError, match="run `dvc repro evaluate` first"):
+        calibrate.confusion_shares(str(tmp_path / "none.csv"))
+
+
+def test_the_planted_rank_ic_is_there_and_without_drift_there_is_none(params):
+    headlines = read_headlines(HEADLINES)
+    per = calibrate.drift_per_ic(params, headlines)
+    section, exchange = params.market.simulated, params.market.exchange
+
+    def found(level: float) -> float:
+        markets = [calibrate.market(section, exchange, headlines, level * per, seed) for seed in range(3)]
+        return float(np.mean([calibrate.planted_ic(market, params) for market in markets]))
+
+    nothing = found(0.0)
+    assert abs(nothing) < 0.025  # its standard error is 0.2 / sqrt(3 x 240)
+    assert found(0.1) - nothing == pytest.approx(0.1, rel=0.3)
+
+
+def test_a_large_effect_improves_and_its_mirror_is_found_too(params):
+    per = calibrate.drift_per_ic(params, read_headlines(HEADLINES))
+    perfect = np.eye(3)
+    found = calibrate.judge(params, 0.15, 0.15 * per, 3, HEADLINES, perfect)
+    assert found["verdict"] == "improves" and found["mean"] > 0.03
+    # The model learns that the drift goes against the tone, so that sentiment helps as much.
+    assert calibrate.judge(params, -0.15, -0.15 * per, 3, HEADLINES, perfect)["verdict"] == "improves"
+
+
+def test_the_table_counts_verdicts_with_wilsons_interval():
+    done = pd.DataFrame({"level": 0.0, "verdict": ["improves"] + ["no evidence"] * 9, "mean": 0.001})
+    row = calibrate.table(done).iloc[0]
+    assert row["improves"] == 0.1 and row["hurts"] == 0
+    assert (row["improves_low"], row["improves_high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
+    assert "| 0 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.page(calibrate.table(done), "key")
