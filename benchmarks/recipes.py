@@ -30,9 +30,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "rank 8": {"lora.r": 8, "lora.alpha": 16},
     "rank 64": {"lora.r": 64, "lora.alpha": 128},
     "batches of 32": {"batch_size": 32},
-    "24 layers, 12 adapted": {"depth": 24, "lora.layers": 12},
-    "20 layers, 14 adapted": {"lora.layers": 14},
-    "all 30 layers, 10 adapted": {"depth": None},
+    "all layers, 10 adapted": {"depth": None, "lora.layers": 10},
+    "20 layers, 10 adapted": {"depth": 20, "lora.layers": 10},
+    "16 layers, 9 adapted": {"depth": 16, "lora.layers": 9},
+    "14 layers, 8 adapted": {"depth": 14, "lora.layers": 8},
+    "12 layers, 8 adapted": {"depth": 12, "lora.layers": 8},
+    "10 layers, 7 adapted": {"depth": 10, "lora.layers": 7},
+    "8 layers, 6 adapted": {"depth": 8, "lora.layers": 6},
 }
 
 
