@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help repro test lint freeze clean
+.PHONY: help repro test calibrate lint freeze clean
 
 help:
 	@echo "make repro   make .venv, run the pipeline (dvc repro), print a summary"
 	@echo "make test    make .venv, run all tests"
+	@echo "make calibrate  measure how often the verdict errs, on simulated markets (half an hour; goes on where it was stopped)"
 	@echo "make lint    style and common mistakes (ruff)"
 	@echo "make freeze  write requirements.txt from requirements.in"
 	@echo "make clean   remove .venv and what the pipeline made"
@@ -18,6 +19,9 @@ repro: .venv/installed
 
 test: .venv/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+calibrate: .venv/installed
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate
 
 lint: .venv/installed
 	@$(BIN)/ruff check .
