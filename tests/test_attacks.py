@@ -1,0 +1,158 @@
+"""Ways to fool the backtest, tried on a market in which past news forecasts nothing, or on its news and prices.
+
+Each is a known way to make sentiment look useful. What is tried elsewhere: a shuffled table gives the same bytes and
+equal scores are no evidence (test_backtest), what comes after an open moves no feature of it (test_features).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from finsentiment.market import features, walkforward
+from finsentiment.market.backtest import paired_verdict
+from finsentiment.market.sessions import calendar, entry_session
+from finsentiment.market.simulate import Simulation, simulate
+from finsentiment.market.sources import checked, read_headlines
+from finsentiment.params import Params, validate
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    quick = params.backtest.model_copy(update={"train_sessions": 120, "seeds": 1, "placebos": 20})
+    return params.model_copy(update={"backtest": quick})
+
+
+@pytest.fixture(scope="module")
+def driftless(params: Params) -> Simulation:
+    quiet = params.market.simulated.model_copy(update={"drift": 0.0, "sessions": 300, "tickers": 20})
+    return simulate(quiet, "XNYS", read_headlines(ROOT / "data/sample/headlines.csv"), seed=4)
+
+
+def built(found: Simulation, params: Params, **changes: pd.DataFrame) -> pd.DataFrame:
+    """Features of the market with the true tones as scores, some of its tables exchanged."""
+    tables = {
+        "prices": found.prices,
+        "news": found.news,
+        "scores": found.truth.rename(columns={"tone": "score"}),
+        **changes,
+    }
+    return features.build(**tables, features=params.features, exchange="XNYS")[0]
+
+
+def test_on_a_market_without_drift_the_truth_itself_is_no_evidence(driftless, params):
+    assert paired_verdict(built(driftless, params), params.backtest, 1, 5)[0] == "no evidence"
+
+
+def test_features_that_peek_one_session_ahead_make_a_verdict_and_the_check_refuses_them(driftless, params, monkeypatch):
+    honest = features.sentiment_features
+
+    def peeking(*arguments):
+        return {name: features._lag(array, -1, 0.0) for name, array in honest(*arguments).items()}
+
+    monkeypatch.setattr(features, "sentiment_features", peeking)
+    leaking = built(driftless, params)
+    assert paired_verdict(leaking, params.backtest, 1, 5)[0] == "improves"
+    scores = driftless.truth.rename(columns={"tone": "score"})
+    with pytest.raises(features.LookAhead, match="look-ahead: sentiment_"):
+        features.check_no_look_ahead(leaking, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
+
+
+def test_news_that_counts_for_the_session_it_was_published_in_is_refused_too(driftless, params, monkeypatch):
+    def same_day(published: pd.Series, exchange: str) -> pd.Series:
+        return entry_session(published - pd.Timedelta(hours=12), exchange)
+
+    monkeypatch.setattr(features, "entry_session", same_day)
+    early = built(driftless, params)
+    monkeypatch.undo()
+    scores = driftless.truth.rename(columns={"tone": "score"})
+    with pytest.raises(features.LookAhead):
+        features.check_no_look_ahead(early, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
+
+
+def test_labels_that_overlap_the_fold_are_what_the_purge_keeps_out(driftless, params):
+    # With a horizon of 10 sessions, a label of the session before a fold holds 9 sessions of the fold's first return.
+    for horizon in (1, 10):
+        folds = walkforward.expanding_folds(300, 120, 21, horizon, params.backtest.embargo)
+        for train, test in folds:
+            assert train[-1] + horizon < test[0], "a label was trained on that ends in the fold"
+
+
+@pytest.mark.parametrize("stamp", ["one second before the close", "at the close", "one second before the next open"])
+def test_a_headline_around_the_close_counts_for_the_next_session(driftless, params, stamp):
+    known, panel = calendar("XNYS"), features.to_panel(driftless.prices, "XNYS")
+    day = panel.sessions[100]
+    second = pd.Timedelta(seconds=1)
+    moment = {
+        "one second before the close": known.closes[day] - second,
+        "at the close": known.closes[day],
+        "one second before the next open": known.opens[panel.sessions[101]] - second,
+    }[stamp]
+    headline = driftless.news.iloc[[0]].assign(news_id="late", published_at=moment.as_unit("us"))
+    headline["ticker"] = quiet_ticker(driftless, panel.sessions[99:103])
+    news = pd.concat([driftless.news, headline], ignore_index=True)
+    truth = driftless.truth.rename(columns={"tone": "score"})
+    scores = pd.concat([truth, pd.DataFrame({"news_id": ["late"], "score": [0.77]})], ignore_index=True)
+    table = built(driftless, params, news=news, scores=scores).set_index(["session", "ticker"])
+    ticker = headline["ticker"].iloc[0]
+    levels = [table.loc[(panel.sessions[100 + k], ticker), "sentiment_level"] for k in range(3)]
+    assert levels == [0, 0.77, 0]
+
+
+def quiet_ticker(found: Simulation, sessions: pd.DatetimeIndex) -> str:
+    """A company without news that counts for any of the sessions."""
+    entry = entry_session(found.news["published_at"], "XNYS")
+    return min(set(found.news["ticker"]) - set(found.news["ticker"][entry.isin(sessions)]))
+
+
+def test_prices_revised_later_change_nothing_known_before(driftless, params):
+    before = built(driftless, params)
+    cut = before["session"].unique()[150]
+    revised = driftless.prices.copy()
+    later = revised["session"] >= cut
+    revised.loc[later, ["open", "high", "low", "close"]] *= 1.07
+    after = built(driftless, params, prices=revised)
+    names = [name for name in before if name.startswith(("price_", "attention_", "sentiment_"))]
+    rows = before["session"] <= cut
+    pd.testing.assert_frame_equal(before.loc[rows, names], after.loc[rows, names])
+
+
+def test_a_split_adjusted_series_has_the_same_features_and_returns(driftless, params):
+    ticker = driftless.prices["ticker"].iloc[0]
+    split = driftless.prices.copy()
+    mine = split["ticker"] == ticker
+    split.loc[mine, ["open", "high", "low", "close"]] /= 4
+    split.loc[mine, "volume"] *= 4
+    pd.testing.assert_frame_equal(built(driftless, params), built(driftless, params, prices=split), rtol=1e-9)
+
+
+def test_a_ticker_that_appears_late_or_vanishes_moves_no_other_and_invents_no_rows(driftless, params):
+    before = built(driftless, params)
+    ticker, days = driftless.prices["ticker"].iloc[0], before["session"].unique()
+    gone = driftless.prices["ticker"].eq(ticker) & ~driftless.prices["session"].between(days[80], days[160])
+    after = built(driftless, params, prices=driftless.prices[~gone])
+    mine, others = after[after["ticker"] == ticker], after[after["ticker"] != ticker].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, before[before["ticker"] != ticker].reset_index(drop=True))
+    assert (mine["session"].min(), mine["session"].max()) == (days[80], days[160])
+    assert mine["price_return_window"].iloc[:20].isna().all(), "prices from before it was listed were used"
+    assert np.isnan(mine["forward_return"].iloc[-1]), "a return was made up for a ticker that is gone"
+    assert paired_verdict(after, params.backtest, 1, 5)[0] == "no evidence"
+
+
+def test_a_day_on_which_one_ticker_alone_has_news_is_judged_like_any_other(driftless, params):
+    news = driftless.news[driftless.news["ticker"] == driftless.news["ticker"].iloc[0]]
+    table = built(driftless, params, news=news)
+    assert paired_verdict(table, params.backtest, 1, 5)[0] == "no evidence"
+
+
+def test_repeated_news_is_refused_and_counted(driftless, params):
+    news = pd.concat([driftless.news, driftless.news], ignore_index=True)
+    found = checked(news, driftless.prices, {}, "XNYS", ("news", "prices"))
+    assert found.refused["news_duplicate"] == len(driftless.news) == found.facts["news_out"]
