@@ -12,6 +12,7 @@ from finsentiment.labels import LABELS
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
+COLOURS = (GREY, "#56B4E9", BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")
 
 
 def png(figure: Figure) -> bytes:
@@ -109,5 +110,55 @@ def verdicts_picture(shares: pd.DataFrame, verdicts: tuple[str, ...]) -> bytes:
         axes.errorbar(shares["planted"], middle, error, color=colour, marker=marker, capsize=3, label=verdict)
     axes.axhline(0.05, color="black", linewidth=0.8, linestyle=":", label="5 %")
     axes.axhline(0.8, color="black", linewidth=0.8, linestyle="--", label="80 %")
+    axes.legend(fontsize=8)
+    return png(figure)
+
+
+def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
+    """Lines by session: `session` as text and a column for each line."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.add_subplot(title=title, ylabel=ylabel)
+    sessions = pd.to_datetime(table["session"])
+    for place, name in enumerate(table.columns.drop("session")):
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(sessions, table[name], color=colour, label=name.replace("_", " "), linewidth=1.4)
+    axes.tick_params(axis="x", labelrotation=30, labelsize=8)
+    axes.legend(fontsize=8)
+    return png(figure)
+
+
+def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
+    """Histograms of what the placebos gain, by `kind`, and where the real sentiment stands."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    for axes, (kind, group) in zip(figure.subplots(1, 2, sharey=True), placebos.groupby("kind"), strict=False):
+        axes.hist(group["difference"], bins=20, color=GREY)
+        axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
+        where = {"shuffled": "dealt to other tickers", "shifted": "moved to other times"}[kind]
+        axes.set(title=f"The same scores {where}", xlabel="gain in mean daily rank IC")
+        axes.legend(fontsize=8)
+    return png(figure)
+
+
+def intervals_picture(values: dict[str, dict[str, float]], title: str, xlabel: str) -> bytes:
+    """Means with their intervals, one below the other: name to `mean`, `low` and `high`."""
+    figure = Figure(figsize=(7, 0.9 + 0.42 * len(values)), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=xlabel)
+    for place, found in enumerate(values.values()):
+        around = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
+        axes.errorbar(found["mean"], -place, xerr=around, color=BLUE, marker="o", capsize=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks([-place for place in range(len(values))], [name.replace("_", " ") for name in values])
+    return png(figure)
+
+
+def shares_picture(names: list[str], shares: dict[str, list[float]], title: str) -> bytes:
+    """Horizontal bars of shares, a group of bars for each name."""
+    figure = Figure(figsize=(7, 0.9 + 0.4 * len(names)), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel="share")
+    height = 0.8 / len(shares)
+    for place, (name, values) in enumerate(shares.items()):
+        at = [-row - place * height for row in range(len(names))]
+        axes.barh(at, values, height, color=(BLUE, ORANGE)[place % 2], label=name)
+    axes.set_yticks([-row for row in range(len(names))], [name.replace("_", " ") for name in names])
     axes.legend(fontsize=8)
     return png(figure)

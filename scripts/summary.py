@@ -24,8 +24,8 @@ CAVEAT = """\
   forecast: the effect of news is a parameter (market.simulated.drift)."""
 WHERE = """\
 Where to look next: dvc metrics show (every figure), dvc plots show (pictures),
-  metrics/evaluate/errors.csv (the worst errors), metrics/backtest.json (the
-  evidence behind the verdict)"""
+  metrics/report.html (all of it on one page), metrics/evaluate/errors.csv (the
+  worst errors)"""
 
 
 def summary(metrics: Path, corpus: str, market: str) -> str:

@@ -72,7 +72,7 @@ def test_every_library_file_a_stage_imports_is_a_dependency_and_none_is_idle(sta
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_parameter_a_stage_reads_is_declared_leaf_by_leaf_and_none_is_idle(stage: str) -> None:
     # A parameter that names an input file reaches the stage as a dependency too.
-    assert set(STAGES[stage]["params"]) == read_parameters(ROOT / "stages" / f"{stage}.py")
+    assert set(STAGES[stage].get("params", [])) == read_parameters(ROOT / "stages" / f"{stage}.py")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -98,4 +98,4 @@ def test_params_yaml_holds_exactly_the_known_parameters() -> None:
 
 
 def test_every_parameter_is_read_by_some_stage() -> None:
-    assert set().union(*(STAGES[stage]["params"] for stage in STAGES)) == leaves(Params)
+    assert set().union(*(STAGES[stage].get("params", []) for stage in STAGES)) == leaves(Params)

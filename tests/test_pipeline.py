@@ -14,7 +14,7 @@ from tests.repository import ROOT, Repository
 from tests.tiny import make_model
 
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-AFTER_FINETUNE = ["finetune", "evaluate", "score_news", "build_features", "backtest"]
+AFTER_FINETUNE = ["finetune", "evaluate", "score_news", "build_features", "backtest", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,9 @@ def test_one_command_goes_from_a_clean_clone_to_a_verdict(repository: Repository
     assert verdict in ("improves", "no evidence", "hurts")
     assert "rank IC" in (repository.path / "metrics/backtest/verdict.txt").read_text()
     assert read_json(repository.path / "metrics/split.json")["twins_across_sides"] == 0
+    page = (repository.path / "metrics/report.html").read_text()
+    assert page.index("Does the sentiment") < page.index(verdict.capitalize()) < page.index("The evidence")
+    assert "http" not in page and str(repository.path) not in page, "the page does not stand on its own"
 
 
 def test_with_nothing_changed_nothing_runs(repository: Repository) -> None:
@@ -45,10 +48,10 @@ def test_with_nothing_changed_nothing_runs(repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"backtest.cost_bps": 3.0}, ["backtest"]),
-        ({"features.half_life": 4.0}, ["build_features", "backtest"]),
+        ({"backtest.cost_bps": 3.0}, ["backtest", "report"]),
+        ({"features.half_life": 4.0}, ["build_features", "backtest", "report"]),
         # The news stays as it is, so nothing is scored again.
-        ({"market.simulated.drift": 0.0}, ["prepare", "build_features", "backtest"]),
+        ({"market.simulated.drift": 0.0}, ["prepare", "build_features", "backtest", "report"]),
         ({"finetune.learning_rate": 1e-5}, AFTER_FINETUNE),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -64,12 +67,12 @@ def test_sentences_of_another_domain_are_scored_by_evaluate_alone(repository: Re
     rows = ["text,label", "Shares fell,negative", "Shares fell,negative", "Profit rose,positive", "It met,neutral"]
     (repository.path / "other.csv").write_text("\n".join(rows) + "\n")
     repository.set({"evaluate.transfer_file": "other.csv"})
-    assert repository.rerun() == ["evaluate"]
+    assert repository.rerun() == ["evaluate", "report"]
     found = read_json(repository.path / "metrics/evaluate.json")["transfer"]
     assert found["sentences"] == 3 and found["refused"] == {"conflicting_labels": 0, "exact_duplicate": 1}
     assert found["largest_class"] == pytest.approx(1 / 3, rel=1e-5)
     repository.set({"evaluate.transfer_file": "data/sources/no_sentences.csv"})
-    assert repository.rerun() == ["evaluate"]
+    assert repository.rerun() == ["evaluate", "report"]
     assert "transfer" not in read_json(repository.path / "metrics/evaluate.json")
 
 
