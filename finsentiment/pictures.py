@@ -84,11 +84,12 @@ def curve_picture(curves: dict[str, pd.DataFrame]) -> bytes:
 
 def agreement_picture(by_level: dict[str, tuple[float, float, float, int]]) -> bytes:
     """Accuracy by how many annotators agreed: name of the level to mean, lowest and highest run, and sentences."""
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
-    axes = figure.add_subplot(title="The less the annotators agree, the less there is to learn", ylabel="accuracy")
+    figure = Figure(figsize=(5.4, 3.6), layout="constrained")
+    axes = figure.add_subplot(ylabel="accuracy", xlabel="annotators who agree (sentences)")
+    axes.set_title("The less the annotators agree, the less there is to learn", fontsize=11)
     means = [mean for mean, *_ in by_level.values()]
     spread = [[mean - low, high - mean] for mean, low, high, _ in by_level.values()]
-    names = [f"{name}\n({sentences} sentences)" for name, (*_, sentences) in by_level.items()]
+    names = [f"{name}\n({sentences})" for name, (*_, sentences) in by_level.items()]
     axes.bar(names, means, color=BLUE, width=0.6, yerr=np.transpose(spread), capsize=4)
     for place, mean in enumerate(means):
         axes.text(place, 0.03, f"{mean:.3f}", ha="center", color="white")

@@ -109,18 +109,22 @@ def _errors(runs: list[Run]) -> list[str]:
         f"Wrong in every run: {len(shared)} of {len(runs[0].table)} sentences; "
         f"the runs have {', '.join(map(str, single))} errors.",
     ]
-    level = np.digitize(shared["agreement"], [0.66, 0.75, 1.0])
-    if shared["agreement"].notna().all():
-        everywhere = np.bincount(np.digitize(runs[0].table["agreement"], [0.66, 0.75, 1.0]), minlength=4)
+    everywhere, wrong = (_by_level(table["agreement"]) for table in (runs[0].table, shared))
+    if everywhere.any():
         lines += ["", "| annotators | sentences | errors | share |", "|---|---|---|---|"]
         lines += [
             f"| {name} | {n} | {k} | {k / n:.1%} |"
-            for name, n, k in zip(LEVELS.values(), everywhere, np.bincount(level, minlength=4), strict=True)
+            for name, n, k in zip(LEVELS.values(), everywhere, wrong, strict=True)
             if n
         ]
     lines += ["", "| label | read as | sentences |", "|---|---|---|"]
     pairs = shared.groupby(["label", "predicted"]).size().sort_values(ascending=False)
     return lines + [f"| {label} | {predicted} | {count} |" for (label, predicted), count in pairs.items()]
+
+
+def _by_level(agreement: pd.Series) -> np.ndarray:
+    """Sentences at each of `LEVELS`, those without a known agreement left out."""
+    return np.bincount(np.digitize(agreement.dropna(), [0.66, 0.75, 1.0]), minlength=len(LEVELS))
 
 
 def pictures(runs: list[Run]) -> dict[str, bytes]:
