@@ -166,7 +166,7 @@ class LightGBM(Section):
     trees: Count
     learning_rate: Positive
     leaves: Annotated[int, Field(ge=2)]
-    min_leaf: Count
+    min_leaf: Annotated[float, Field(gt=0, lt=0.5)]
     column_share: Annotated[float, Field(gt=0, le=1)]
     row_share: Annotated[float, Field(gt=0, le=1)]
     bins: Annotated[int, Field(ge=2, le=255)]

@@ -61,6 +61,7 @@ def page(
     simulated : whether the market is
     """
     found, ours, features = (metrics[stage] for stage in ("backtest", "evaluate", "build_features"))
+    within = f"with its {100 * found['interval']:g} % interval"
     known_years = {name: value for name, value in found["ic_by"]["year"].items() if value}
     slices = {f"{h} sessions ahead": value for h, value in found["ic_by"]["horizon"].items() if value}
     slices |= {name: value for name, value in found["ic_by"]["news"].items() if value} | known_years
@@ -71,7 +72,7 @@ def page(
         _p(words, *([TRUTH] if simulated else [])),
         "<h2>The evidence</h2>",
         _figure(
-            intervals_picture(found["gain"], "What each arm adds", "gain in mean daily rank IC, with its interval"),
+            intervals_picture(found["gain"], "What each arm adds", f"gain in mean daily rank IC, {within}"),
             "Attention adds to prices, every reader of the news to attention; an interval across 0 is no evidence. "
             f"Over all readers at once the chance of so good a best one without merit is {found['spa_p']:.3f} "
             "(Hansen's test for superior predictive ability).",
@@ -86,7 +87,7 @@ def page(
             "A steady climb is an effect that lasts; a single jump is luck.",
         ),
         _figure(
-            intervals_picture(slices, "Where the forecast is any good", "mean daily rank IC, with its interval"),
+            intervals_picture(slices, "Where the forecast is any good", f"mean daily rank IC, {within}"),
             "The same forecast, by how far ahead it is judged, by how much news there was, and by year.",
         ),
         _figure(
@@ -149,7 +150,7 @@ def _figure(picture: bytes, sentence: str) -> str:
 def _money(portfolios: dict[str, Any]) -> str:
     """Sharpe ratios by arm and cost, and the cost at which nothing is left."""
     costs = list(next(iter(portfolios.values()))["long_short"]["costs"])
-    head = ["Sharpe ratio (95 % interval)", *(f"{cost} bps" for cost in costs), "turnover", "break-even, bps"]
+    head = ["Sharpe ratio (interval)", *(f"{cost} bps" for cost in costs), "turnover", "break-even, bps"]
     rows = []
     for arm, kinds in portfolios.items():
         for kind, figures in kinds.items():

@@ -6,8 +6,8 @@ evaluated model would have read it: a draw from the row of its confusion matrix 
 Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
 from there. Then the table and the picture are written.
 
-The planted rank IC is that of the feature sentiment_decayed, had every headline been read without error. It is set by
-`drift`, whose effect is measured on a few markets of other seeds first.
+The planted rank IC is that of the feature sentiment_decayed, had every headline been read without error; as read, it is
+lower. It is set by `drift`, whose effect is measured on a few markets of other seeds first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ VERDICTS = ("improves", "no evidence", "hurts")
 STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_session": 2.4, "reaction": 0.003}
 """The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
 PILOT = {"drift": 0.001, "markets": 8}
-CODE = ("market/backtest.py", "market/evidence.py", "market/features.py", "market/simulate.py", "market/verdict.py")
+CODE = ("backtest", "evidence", "features", "sessions", "simulate", "verdict", "walkforward")
 
 
 def confusion_shares(path: str) -> np.ndarray:
@@ -67,23 +67,23 @@ def market(section: Simulated, exchange: str, headlines: pd.DataFrame, drift: fl
     return simulate(section.model_copy(update={**STOCKNET, "drift": drift}), exchange, headlines, seed)
 
 
-def planted_ic(found: Simulation, params: Params) -> float:
-    """Mean daily rank IC of the decayed sentiment of the true tones."""
-    truth = found.truth.rename(columns={"tone": "truth"})
-    table, _ = features.build(found.prices, found.news, truth, params.features, params.market.exchange)
-    session = pd.factorize(table["session"])[0]
-    outcome = table["forward_return"].to_numpy()
-    return float(rank_ic(table["truth_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers).mean())
+def decayed_ic(found: Simulation, score: np.ndarray, params: Params) -> tuple[float, pd.DataFrame]:
+    """Mean daily rank IC of the decayed sentiment of these scores, and the features that they make."""
+    scores = pd.DataFrame({"news_id": found.truth["news_id"], "score": score})
+    table, _ = features.build(found.prices, found.news, scores, params.features, params.market.exchange)
+    session, outcome = pd.factorize(table["session"])[0], table["forward_return"].to_numpy()
+    ic = rank_ic(table["sentiment_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers)
+    return float(ic.mean()), table
 
 
 def judge(params: Params, level: float, drift: float, seed: int, path: str, shares: np.ndarray) -> dict[str, Any]:
     """One market's verdict and the difference that it rests on."""
     found = market(params.market.simulated, params.market.exchange, read_headlines(path), drift, seed)
     read = as_read(found.truth["tone"].to_numpy(), shares, np.random.default_rng([seed, 2]))
-    scores = pd.DataFrame({"news_id": found.truth["news_id"], "score": read})
-    table, _ = features.build(found.prices, found.news, scores, params.features, params.market.exchange)
+    ic, table = decayed_ic(found, read, params)
     value, difference = backtest.paired_verdict(table, params.backtest, params.features.horizon, seed)
-    return {"level": level, "seed": seed, "verdict": value, "mean": difference.mean, "hac_t": difference.hac_t}
+    figures = {"ic_as_read": ic, "gain": difference.mean, "hac_t": difference.hac_t}
+    return {"level": level, "seed": seed, "verdict": value, **figures}
 
 
 def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
@@ -92,8 +92,8 @@ def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
     seeds = range(10**6, 10**6 + PILOT["markets"])
     # The same markets without drift have the same noise, so that taking it away leaves little to chance.
     found = [
-        [planted_ic(market(section, exchange, headlines, size, seed), params) for size in (drift, 0.0)]
-        for seed in seeds
+        [decayed_ic(found, found.truth["tone"].to_numpy(), params)[0] for found in pair]
+        for pair in ([market(section, exchange, headlines, size, seed) for size in (drift, 0.0)] for seed in seeds)
     ]
     return drift / float(np.subtract(*np.mean(found, axis=0)))
 
@@ -102,7 +102,8 @@ def table(done: pd.DataFrame) -> pd.DataFrame:
     """Shares of each verdict by planted rank IC, with 95 % intervals (Wilson 1927)."""
     rows = []
     for level, group in done.groupby("level"):
-        row: dict[str, Any] = {"planted": level, "markets": len(group), "mean_gain": group["mean"].mean()}
+        means = {name: group[name].mean() for name in ("ic_as_read", "gain")}
+        row: dict[str, Any] = {"planted": level, "markets": len(group), **means}
         for value in VERDICTS:
             count = int((group["verdict"] == value).sum())
             low, high = proportion_confint(count, len(group), method="wilson")
@@ -113,11 +114,12 @@ def table(done: pd.DataFrame) -> pd.DataFrame:
 
 def page(shares: pd.DataFrame, key: str) -> str:
     """The table in Markdown."""
-    head = ["planted rank IC", "markets", "mean gain", *VERDICTS]
+    head = ["planted rank IC", "as read", "markets", "gain found", *VERDICTS]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in shares.to_dict("records"):
         cells = [f"{row[v]:.1%} ({row[f'{v}_low']:.1%} to {row[f'{v}_high']:.1%})" for v in VERDICTS]
-        lines.append(f"| {row['planted']:g} | {row['markets']} | {row['mean_gain']:+.4f} | {' | '.join(cells)} |")
+        ics = f"{row['planted']:g} | {row['ic_as_read']:.4f} | {row['markets']} | {row['gain']:+.4f}"
+        lines.append(f"| {ics} | {' | '.join(cells)} |")
     return "\n".join(
         [
             "# How often the verdict errs",
@@ -145,7 +147,7 @@ def main() -> None:
     params = validate(dvc.api.params_show("params.yaml"))
     path, shares = "data/sample/headlines.csv", confusion_shares("metrics/evaluate/confusion.csv")
     settings = [params.market.simulated, params.features, params.backtest]
-    code = [sha256_file(Path("finsentiment") / name) for name in CODE]
+    code = [sha256_file(f"finsentiment/market/{name}.py") for name in CODE]
     told = json.dumps([s.model_dump() for s in settings] + code + [shares.tolist(), STOCKNET], sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()[:12]
 

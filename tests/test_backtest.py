@@ -29,7 +29,7 @@ PARAMS = Backtest(
     bootstrap_samples=300,
     placebos=20,
     significance=0.05,
-    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=50, column_share=0.5, row_share=0.8, bins=63),
+    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=0.02, column_share=0.5, row_share=0.8, bins=63),
 )
 
 

@@ -51,7 +51,7 @@ def test_the_planted_rank_ic_is_there_and_without_drift_there_is_none(params):
 
     def found(level: float) -> float:
         markets = [calibrate.market(section, exchange, headlines, level * per, seed) for seed in range(3)]
-        return float(np.mean([calibrate.planted_ic(market, params) for market in markets]))
+        return float(np.mean([calibrate.decayed_ic(m, m.truth["tone"].to_numpy(), params)[0] for m in markets]))
 
     nothing = found(0.0)
     assert abs(nothing) < 0.025  # its standard error is 0.2 / sqrt(3 x 240)
@@ -62,14 +62,17 @@ def test_a_large_effect_improves_and_its_mirror_is_found_too(params):
     per = calibrate.drift_per_ic(params, read_headlines(HEADLINES))
     perfect = np.eye(3)
     found = calibrate.judge(params, 0.15, 0.15 * per, 3, HEADLINES, perfect)
-    assert found["verdict"] == "improves" and found["mean"] > 0.03
+    assert found["verdict"] == "improves" and found["gain"] > 0.03
     # The model learns that the drift goes against the tone, so that sentiment helps as much.
+    assert found["ic_as_read"] > 0.1
     assert calibrate.judge(params, -0.15, -0.15 * per, 3, HEADLINES, perfect)["verdict"] == "improves"
 
 
 def test_the_table_counts_verdicts_with_wilsons_interval():
-    done = pd.DataFrame({"level": 0.0, "verdict": ["improves"] + ["no evidence"] * 9, "mean": 0.001})
+    done = pd.DataFrame(
+        {"level": 0.0, "verdict": ["improves"] + ["no evidence"] * 9, "gain": 0.001, "ic_as_read": 0.02}
+    )
     row = calibrate.table(done).iloc[0]
     assert row["improves"] == 0.1 and row["hurts"] == 0
     assert (row["improves_low"], row["improves_high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
-    assert "| 0 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.page(calibrate.table(done), "key")
+    assert "| 0 | 0.0200 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.page(calibrate.table(done), "key")

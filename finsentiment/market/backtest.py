@@ -136,7 +136,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
         sessions to train on or to judge by
     """
     table = to_table(features, params, horizon, seed)
-    fitted, forecasts = _arms(table, tuple(table.columns), threads, explain=True)
+    fitted, forecasts = fit_arms(table, tuple(table.columns), threads, explain=True)
     ic = _comparable(table, forecasts)
 
     def judge(series: pd.Series) -> Estimate:
@@ -158,6 +158,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     trials = len(untrue) + params.trials_before
     metrics = {
         "verdict": value,
+        "interval": 1 - params.significance,
         "ic": {arm: asdict(figures) for arm, figures in ics.items()},
         "gain": {arm: asdict(figures) for arm, figures in gains.items()},
         "placebo": {kind: _placebo_metrics(getattr(found, kind)) for kind in ("shuffled", "shifted")},
@@ -213,7 +214,7 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
 def paired_verdict(features: pd.DataFrame, params: Backtest, horizon: int, seed: int) -> tuple[str, Estimate]:
     """The verdict alone, by the same steps as `run`, on one thread; what can't change it is left out."""
     table = to_table(features, params, horizon, seed)
-    fitted, forecasts = _arms(table, ("price", AGAINST, TESTED), threads=1)
+    fitted, forecasts = fit_arms(table, ("price", AGAINST, TESTED), threads=1)
     ic = _comparable(table, forecasts)
     series = (ic[TESTED] - ic[AGAINST]).to_numpy()
     difference = estimate(series, horizon, params.bootstrap_samples, params.significance, seed)
@@ -228,8 +229,7 @@ def placebos(table: Table, tested: Fitted, against: np.ndarray, seed: int, threa
 
     The models stay as they are, and only what they read on the sessions that they forecast changes: if sentiment
     tells nothing of returns, the real rows are one draw among these. (Fitting anew for each would ask another
-    question, what columns without meaning do to the fit, which the paired interval answers.) To be quick it is
-    asked of each fold's first model alone, for the real rows as for the placebos.
+    question, what columns without meaning do to the fit, which the paired interval answers.)
 
     Shuffled: within a session the whole rows of sentiment columns are dealt out among the tickers with the same
     coverage flags (the attention columns that hold nothing but 0 and 1). Dealt out among all tickers, the real
@@ -242,30 +242,30 @@ def placebos(table: Table, tested: Fitted, against: np.ndarray, seed: int, threa
     tested : the models of what sentiment adds
     against : (rows,) forecasts without it
     """
-    sentiment = table.values(TESTED)
+    forecast = tested.of_any_row(table.values(TESTED))
     names = table.columns["attention"]
     flags = [name for name in names if table.rows[name].isin([0, 1]).all()]
     same_coverage = table.rows.groupby([table.session, *flags]).ngroup().to_numpy()
     reference = table.daily_ic(against)
     least = min(21, len(table.sessions) // 3)
 
-    def gain(moved: np.ndarray) -> float:
-        return float((table.daily_ic(against + tested.forecast(moved, 1)) - reference).mean())
+    def gain(source: np.ndarray) -> float:
+        return float((table.daily_ic(against + forecast(source)) - reference).mean())
 
     def shuffled(number: int) -> float:
-        return gain(shuffle_within(sentiment, same_coverage, np.random.default_rng([seed, number])))
+        return gain(shuffle_within(same_coverage, np.random.default_rng([seed, number])))
 
     def shifted(number: int) -> float:
         rng = np.random.default_rng([seed, number, 1])
-        return gain(shift_in_time(sentiment, table.ticker, int(rng.integers(least, len(table.sessions) - least + 1))))
+        return gain(shift_in_time(table.ticker, int(rng.integers(least, len(table.sessions) - least + 1))))
 
-    observed = gain(sentiment)
+    observed = gain(np.arange(len(table.rows)))
     with ThreadPoolExecutor(threads) as pool:
         found = [np.array(list(pool.map(kind, range(table.params.placebos)))) for kind in (shuffled, shifted)]
     return tuple(rank_among_placebos(observed, differences) for differences in found)
 
 
-def _arms(
+def fit_arms(
     table: Table, arms: tuple[str, ...], threads: int, explain: bool = False
 ) -> tuple[dict[str, Fitted], dict[str, np.ndarray]]:
     """The models of each arm, of what it adds, and its whole forecast: its own and that of the arms it adds to."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from arch.bootstrap import SPA, StationaryBootstrap, optimal_block_length
-from scipy.stats import kurtosis, norm, skew
+from scipy.stats import kurtosis, norm, rankdata, skew
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,23 @@ def rank_ic(forecast: np.ndarray, outcome: np.ndarray, session: np.ndarray, min_
     -------
     Series indexed by every value of `session` in order; NaN where fewer than `min_tickers` rows count
     """
-    rows = pd.DataFrame({"forecast": forecast, "outcome": outcome})
-    known = rows.notna().all(axis=1)
-    by_session = rows[known].groupby(session[known])
-    centred = by_session.rank()
-    centred -= centred.groupby(session[known]).transform("mean")
-    squares = centred.pow(2).assign(both=centred["forecast"] * centred["outcome"])
-    sums = squares.groupby(session[known]).sum()
-    scale = np.sqrt(sums["forecast"] * sums["outcome"])
-    ic = (sums["both"] / scale.where(scale > 0)).fillna(0.0)
-    return ic.where(by_session.size() >= min_tickers).reindex(np.unique(session))
+    names, row = np.unique(session, return_inverse=True)
+    known = ~(np.isnan(forecast) | np.isnan(outcome))
+    row = row[known]
+    count = np.bincount(row, minlength=len(names))
+    column = np.empty(len(row), dtype=int)
+    column[np.argsort(row, kind="stable")] = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    filled = np.arange(max(1, count.max(initial=0))) < count[:, None]
+
+    def centred_ranks(values: np.ndarray) -> np.ndarray:
+        grid = np.full(filled.shape, np.inf)  # what is missing ranks last, and moves no rank before it
+        grid[row, column] = values[known]
+        return np.where(filled, rankdata(grid, axis=1) - (count[:, None] + 1) / 2, 0.0)
+
+    of_forecast, of_outcome = centred_ranks(forecast), centred_ranks(outcome)
+    scale = np.sqrt((of_forecast**2).sum(axis=1) * (of_outcome**2).sum(axis=1))
+    ic = (of_forecast * of_outcome).sum(axis=1) / np.where(scale > 0, scale, 1.0)
+    return pd.Series(np.where(count >= min_tickers, ic, np.nan), index=names)
 
 
 def block_length(series: np.ndarray) -> float:
@@ -101,11 +108,11 @@ def estimate(series: np.ndarray, horizon: int, samples: int, significance: float
     return Estimate(float(np.mean(series)), low, high, float(min(1.0, 2 * (1 + side) / (1 + samples))), hac_t)
 
 
-def shuffle_within(columns: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`columns` (rows, features) with whole rows dealt out anew among the rows of the same `group` (rows,)."""
-    shuffled = np.empty_like(columns)
-    shuffled[np.argsort(group, kind="stable")] = columns[np.lexsort((rng.random(len(group)), group))]
-    return shuffled
+def shuffle_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which row each row gets when all are dealt out anew among the rows of the same `group`: (rows,) numbers."""
+    source = np.empty(len(group), dtype=int)
+    source[np.argsort(group, kind="stable")] = np.lexsort((rng.random(len(group)), group))
+    return source
 
 
 def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
@@ -115,17 +122,17 @@ def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
     return Placebo(observed, differences, p, (1 + int((differences <= observed).sum())) / count)
 
 
-def shift_in_time(columns: np.ndarray, ticker: np.ndarray, sessions: int) -> np.ndarray:
-    """`columns` (rows, features) with each ticker's rows moved on by `sessions` of its rows, the last to the front.
+def shift_in_time(ticker: np.ndarray, sessions: int) -> np.ndarray:
+    """Which row each row gets when each ticker's rows move on by `sessions` of its rows, the last to the front.
 
     Rows are in order of sessions; `ticker` is an array (rows,) of numbers.
     """
     order = np.argsort(ticker, kind="stable")
     starts = np.flatnonzero(np.diff(ticker[order], prepend=-1))
-    moved = np.empty_like(columns)
+    source = np.empty(len(ticker), dtype=int)
     for mine in np.split(order, starts[1:]):
-        moved[mine] = np.roll(columns[mine], sessions, axis=0)
-    return moved
+        source[mine] = np.roll(mine, sessions)
+    return source
 
 
 def superior_predictive_ability(ic: pd.DataFrame, benchmark: str, samples: int, seed: int) -> float:

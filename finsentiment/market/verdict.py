@@ -35,8 +35,8 @@ def verdict(found: Evidence, significance: float) -> Value:
     2. so does the interval of the HAC t, which makes other assumptions about how sessions hang together;
     3. the models gain more from the real sentiment than from the same scores dealt out to other tickers of the
        session, and
-    4. than from the same scores moved to other times, both with a placebo p-value of at most `significance` (or,
-       where there are too few placebos for that, the smallest possible).
+    4. than from the same scores moved to other times, both with a placebo p-value of at most half of `significance`,
+       its share for one side (or, where there are too few placebos for that, the smallest possible).
 
     It `hurts` if the mirror of all four holds. Anything else is `no evidence`: the sessions are too few or too
     noisy, or there is nothing to find.
@@ -48,7 +48,7 @@ def verdict(found: Evidence, significance: float) -> Value:
     """
     t = norm.ppf(1 - significance / 2)
     placebos = (found.shuffled, found.shifted)
-    rare = [max(significance, 1 / (1 + len(placebo.differences))) for placebo in placebos]
+    rare = [max(significance / 2, 1 / (1 + len(placebo.differences))) for placebo in placebos]
     if found.difference.low > 0 and found.difference.hac_t > t:
         return "improves" if all(p.p <= most for p, most in zip(placebos, rare, strict=True)) else "no evidence"
     if found.difference.high < 0 and found.difference.hac_t < -t:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -81,16 +82,28 @@ class Fitted:
     gain: np.ndarray
     shap: np.ndarray
 
-    def forecast(self, columns: np.ndarray, seeds: int | None = None) -> np.ndarray:
-        """Forecasts (rows,) from a table like the one trained on: each row by the models of the fold that tests it.
-
-        The mean over the models of all seeds, or of the first few. NaN in rows that no fold tests. Other values in
-        tested rows are how a placebo asks what the models would have said.
-        """
+    def forecast(self, columns: np.ndarray) -> np.ndarray:
+        """Forecasts (rows,) from the table trained on: each row by the models of the fold that tests it, the mean over
+        their seeds. NaN in rows that no fold tests."""
         forecast = np.full(len(columns), np.nan)
         for test, models in self.folds:
-            rows, chosen = columns[test], models[:seeds]
-            forecast[test] = sum(model.predict(rows, num_threads=1) for model in chosen) / len(chosen)
+            forecast[test] = _mean_forecast(models, columns[test])
+        return forecast
+
+    def of_any_row(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """What the models would have said had each row held the columns of another row.
+
+        The function that is returned takes the number of that other row for each row, (rows,), and gives forecasts
+        (rows,). A placebo asks it again and again: every model has read every row by then.
+        """
+        read = [_mean_forecast(models, columns) for _, models in self.folds]
+
+        def forecast(source: np.ndarray) -> np.ndarray:
+            forecast = np.full(len(columns), np.nan)
+            for (test, _), said in zip(self.folds, read, strict=True):
+                forecast[test] = said[source[test]]
+            return forecast
+
         return forecast
 
 
@@ -134,7 +147,6 @@ def walk_forward(
         "objective": "regression",
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
-        "min_data_in_leaf": settings.min_leaf,
         "feature_fraction": settings.column_share,
         "bagging_fraction": settings.row_share,
         "bagging_freq": 1,
@@ -155,16 +167,17 @@ def walk_forward(
             )
         test = np.flatnonzero(np.isin(session, fold[1]))
         start = None if onto is None else onto.trained[number]
-        data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=params)
+        own = {**params, "min_data_in_leaf": max(1, round(settings.min_leaf * train.sum()))}
+        data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=own)
         # Not `seed`, which belongs to the data set as well and would have it built again for each model.
-        seeded = [{**params, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
-        models = [lightgbm.train(own, data, settings.trees) for own in seeded]
+        seeded = [{**own, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
+        models = [lightgbm.train(each, data, settings.trees) for each in seeded]
         gain = sum(model.feature_importance("gain") for model in models)
         shap = np.zeros(columns.shape[1])
         if explain:
             parts = [model.predict(columns[test], pred_contrib=True, num_threads=1)[:, :-1] for model in models]
             shap = np.abs(np.mean(parts, axis=0)).mean(axis=0)
-        known = sum(model.predict(columns[train], num_threads=1) for model in models) / len(models)
+        known = _mean_forecast(models, columns[train])
         return test, models, known if start is None else start + known, _shares(gain), _shares(shap)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -175,6 +188,10 @@ def walk_forward(
         np.mean([gain for *_, gain, _ in parts], axis=0),
         np.mean([shap for *_, shap in parts], axis=0),
     )
+
+
+def _mean_forecast(models: list[lightgbm.Booster], columns: np.ndarray) -> np.ndarray:
+    return sum(model.predict(columns, num_threads=1) for model in models) / len(models)
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
