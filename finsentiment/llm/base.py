@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from logging import getLogger
 from pathlib import Path
 
 import torch
@@ -33,6 +34,8 @@ from finsentiment.files import cache_folder, sha256_file, sha256_folder, whole
 from finsentiment.params import Model
 
 logging.disable_progress_bar()
+# It warns that an optional kernel of its own could not be fetched, on the processors that have one.
+getLogger("bitsandbytes").setLevel("ERROR")
 logging.set_verbosity_error()
 
 

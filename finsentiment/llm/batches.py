@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-WIDTH_STEP = 8
+WIDTH_STEP = 2
 """Texts are padded to a multiple of this many tokens."""
 
 

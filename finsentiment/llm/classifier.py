@@ -222,7 +222,7 @@ class Reader:
             ids, mask = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id, shape=shape)
             yield rows, self.model(ids.to(device), mask.to(device)).logits[: len(rows)].float().cpu().numpy()
 
-    def logits(self, texts: list[str], batch_tokens: int = 1024) -> np.ndarray:
+    def logits(self, texts: list[str], batch_tokens: int = 512) -> np.ndarray:
         """Logits of shape (n, 3), before the temperature, in the order of `texts`."""
         result = np.empty((len(texts), len(LABELS)))
         for rows, logits in self.batches(texts, batch_tokens):
