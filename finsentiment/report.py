@@ -31,6 +31,7 @@ pre { font-size: .75rem; overflow-x: auto; background: #f6f6f6; padding: .6rem; 
 QUESTION = "Does the sentiment of company news improve a forecast of stock returns?"
 TRUTH = "A simulated market shows that the method works, not that real returns can be forecast."
 LIMITS = (
+    "The rule errs: results/calibration/README.md says how often, measured on simulated markets.",
     "One data set is one draw: another period or other companies may say otherwise.",
     "The language model was trained on texts that may be younger than the news it reads, and may remember what became "
     "of the companies; an arm with names masked (score_news.readers) shows how much that matters.",
@@ -62,8 +63,9 @@ def page(
     """
     found, ours, features = (metrics[stage] for stage in ("backtest", "evaluate", "build_features"))
     within = f"with its {100 * found['interval']:g} % interval"
+    chance = "below 0.001" if found["spa_p"] < 0.001 else f"{found['spa_p']:.3f}"
     known_years = {name: value for name, value in found["ic_by"]["year"].items() if value}
-    slices = {f"{h} sessions ahead": value for h, value in found["ic_by"]["horizon"].items() if value}
+    slices = {f"{h} session{'s' * (h != '1')} ahead": value for h, value in found["ic_by"]["horizon"].items() if value}
     slices |= {name: value for name, value in found["ic_by"]["news"].items() if value} | known_years
     importance = tables["importance"].sort_values("shap_share", ascending=False, kind="stable").head(12)
     parts = [
@@ -74,7 +76,7 @@ def page(
         _figure(
             intervals_picture(found["gain"], "What each arm adds", f"gain in mean daily rank IC, {within}"),
             "Attention adds to prices, every reader of the news to attention; an interval across 0 is no evidence. "
-            f"Over all readers at once the chance of so good a best one without merit is {found['spa_p']:.3f} "
+            f"Over all readers at once the chance of so good a best one without merit is {chance} "
             "(Hansen's test for superior predictive ability).",
         ),
         _figure(
