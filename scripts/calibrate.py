@@ -1,7 +1,8 @@
 """How often the verdict errs, on simulated markets whose truth is known: run as `make calibrate`.
 
-Markets without drift, in which past news forecasts nothing, and markets with a planted rank IC go through the
-pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as the
+Markets without drift, in which past news forecasts nothing; markets in which the last return and the amount of news
+forecast and the tone does not; and markets with a planted rank IC, some of which prices and attention forecast too, go
+through the pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as the
 evaluated model would have read it: a draw from the row of its confusion matrix (metrics/evaluate/confusion.csv).
 Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
 from there. Then the table and the picture are written.
@@ -17,6 +18,7 @@ import hashlib
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,14 @@ from finsentiment.pictures import verdicts_picture
 
 FOLDER = Path("results/calibration")
 LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05)
+OTHER = 0.03
+"""What the last return (against it) and the amount of news add to a forward return where they forecast: this much of
+the session's standard deviation, per standard deviation of their own."""
 VERDICTS = ("improves", "no evidence", "hurts")
 STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_session": 2.4, "reaction": 0.003}
 """The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
 PILOT = {"drift": 0.001, "markets": 8}
+HEADLINES = "data/sample/headlines.csv"
 CODE = ("backtest", "evidence", "features", "sessions", "simulate", "verdict", "walkforward")
 
 
@@ -76,14 +82,29 @@ def decayed_ic(found: Simulation, score: np.ndarray, params: Params) -> tuple[fl
     return float(ic.mean()), table
 
 
-def judge(params: Params, level: float, drift: float, seed: int, path: str, shares: np.ndarray) -> dict[str, Any]:
+def with_other_effects(table: pd.DataFrame, size: float) -> pd.DataFrame:
+    """The features with forward returns that the last return and the amount of news forecast too."""
+
+    def standard(name: str) -> pd.Series:
+        values = table.groupby("session")[name]
+        return ((table[name] - values.transform("mean")) / values.transform("std")).fillna(0.0)
+
+    spread = table.groupby("session")["forward_return"].transform("std")
+    effect = size * spread * (standard("attention_count") - standard("price_return_1"))
+    return table.assign(forward_return=table["forward_return"] + effect)
+
+
+def judge(
+    params: Params, level: float, other: float, drift: float, seed: int, headlines: pd.DataFrame, shares: np.ndarray
+) -> dict[str, Any]:
     """One market's verdict and the difference that it rests on."""
-    found = market(params.market.simulated, params.market.exchange, read_headlines(path), drift, seed)
+    found = market(params.market.simulated, params.market.exchange, headlines, drift, seed)
     read = as_read(found.truth["tone"].to_numpy(), shares, np.random.default_rng([seed, 2]))
     ic, table = decayed_ic(found, read, params)
+    table = with_other_effects(table, other)
     value, difference = backtest.paired_verdict(table, params.backtest, params.features.horizon, seed)
     figures = {"ic_as_read": ic, "gain": difference.mean, "hac_t": difference.hac_t}
-    return {"level": level, "seed": seed, "verdict": value, **figures}
+    return {"level": level, "other": other, "seed": seed, "verdict": value, **figures}
 
 
 def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
@@ -91,19 +112,20 @@ def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
     drift, section, exchange = PILOT["drift"], params.market.simulated, params.market.exchange
     seeds = range(10**6, 10**6 + PILOT["markets"])
     # The same markets without drift have the same noise, so that taking it away leaves little to chance.
-    found = [
-        [decayed_ic(found, found.truth["tone"].to_numpy(), params)[0] for found in pair]
-        for pair in ([market(section, exchange, headlines, size, seed) for size in (drift, 0.0)] for seed in seeds)
-    ]
-    return drift / float(np.subtract(*np.mean(found, axis=0)))
+
+    def planted(size: float) -> float:
+        markets = (market(section, exchange, headlines, size, seed) for seed in seeds)
+        return float(np.mean([decayed_ic(found, found.truth["tone"].to_numpy(), params)[0] for found in markets]))
+
+    return drift / (planted(drift) - planted(0.0))
 
 
 def table(done: pd.DataFrame) -> pd.DataFrame:
     """Shares of each verdict by planted rank IC, with 95 % intervals (Wilson 1927)."""
     rows = []
-    for level, group in done.groupby("level"):
+    for (level, other), group in done.groupby(["level", "other"]):
         means = {name: group[name].mean() for name in ("ic_as_read", "gain")}
-        row: dict[str, Any] = {"planted": level, "markets": len(group), **means}
+        row: dict[str, Any] = {"planted": level, "other": other > 0, "markets": len(group), **means}
         for value in VERDICTS:
             count = int((group["verdict"] == value).sum())
             low, high = proportion_confint(count, len(group), method="wilson")
@@ -118,7 +140,8 @@ def page(shares: pd.DataFrame, key: str) -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in shares.to_dict("records"):
         cells = [f"{row[v]:.1%} ({row[f'{v}_low']:.1%} to {row[f'{v}_high']:.1%})" for v in VERDICTS]
-        ics = f"{row['planted']:g} | {row['ic_as_read']:.4f} | {row['markets']} | {row['gain']:+.4f}"
+        known = ", but prices and attention forecast" if row["other"] else ""
+        ics = f"{row['planted']:g}{known} | {row['ic_as_read']:.4f} | {row['markets']} | {row['gain']:+.4f}"
         lines.append(f"| {ics} | {' | '.join(cells)} |")
     return "\n".join(
         [
@@ -138,37 +161,51 @@ def page(shares: pd.DataFrame, key: str) -> str:
     )
 
 
+def _key(params: Params, shares: np.ndarray) -> str:
+    """All that a verdict depends on: markets judged under another key are judged again."""
+    settings = [s.model_dump() for s in (params.market.simulated, params.features, params.backtest)]
+    files = [__file__, HEADLINES, *(f"finsentiment/market/{name}.py" for name in CODE)]
+    libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "exchange_calendars")]
+    told = [*settings, params.market.exchange, [sha256_file(file) for file in files], libraries, shares.tolist()]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def main() -> None:
     """Judge the markets that are missing, both cores busy, then write the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--without", type=int, default=200, help="markets without drift")
-    parser.add_argument("--planted", type=int, default=100, help="markets at each planted rank IC")
+    parser.add_argument(
+        "--planted", type=int, default=100, help="at each planted rank IC; half as many where prices forecast too"
+    )
     given = parser.parse_args()
     params = validate(dvc.api.params_show("params.yaml"))
-    path, shares = "data/sample/headlines.csv", confusion_shares("metrics/evaluate/confusion.csv")
-    settings = [params.market.simulated, params.features, params.backtest]
-    code = [sha256_file(f"finsentiment/market/{name}.py") for name in CODE]
-    told = json.dumps([s.model_dump() for s in settings] + code + [shares.tolist(), STOCKNET], sort_keys=True)
-    key = hashlib.sha256(told.encode()).hexdigest()[:12]
-
+    shares, headlines = confusion_shares("metrics/evaluate/confusion.csv"), read_headlines(HEADLINES)
+    key = _key(params, shares)
     file = FOLDER / "markets.csv"
-    done = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["key", "level", "seed"])
+    names = ["key", "level", "other", "seed"]
+    done = pd.read_csv(file, dtype={"key": str}) if file.is_file() else pd.DataFrame(columns=names)
     done = done[done["key"] == key]
-    per = drift_per_ic(params, read_headlines(path))
+    per = drift_per_ic(params, headlines)
     print(f"a planted rank IC of 0.01 is a drift of {0.01 * per:.6f}", file=sys.stderr)
-    judged = set(zip(done["level"], done["seed"], strict=True))
-    jobs = [(level, s) for level in LEVELS for s in range(given.planted if level else given.without)]
+    judged = set(zip(done["level"], done["other"], done["seed"], strict=True))
+    kinds = [(0.0, 0.0, given.without), *((level, 0.0, given.planted) for level in LEVELS[1:])]
+    kinds += [(level, OTHER, given.planted // 2) for level in (0.0, 0.03)]
+    jobs = [(level, other, seed) for level, other, count in kinds for seed in range(count)]
     jobs = [job for job in jobs if job not in judged]
     rows = done.to_dict("records")
     with ProcessPoolExecutor(params.threads) as pool, tqdm(total=len(jobs), unit="market", file=sys.stderr) as bar:
-        waiting = [pool.submit(judge, params, level, level * per, seed, path, shares) for level, seed in jobs]
-        for future in as_completed(waiting):
-            rows.append({"key": key, **future.result()})
-            found = pd.DataFrame(rows).sort_values(["level", "seed"])
-            write_text(file, found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-            bar.update()
+        waiting = [pool.submit(judge, params, v, o, v * per, seed, headlines, shares) for v, o, seed in jobs]
+        try:
+            for future in as_completed(waiting):
+                rows.append({"key": key, **future.result()})
+                found = pd.DataFrame(rows).sort_values(names)
+                write_text(file, found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+                bar.update()
+        except BaseException:  # or it would judge all that wait before it stops
+            pool.shutdown(cancel_futures=True)
+            raise
     summary = table(pd.DataFrame(rows))
-    write_bytes(FOLDER / "verdicts.png", verdicts_picture(summary, VERDICTS))
+    write_bytes(FOLDER / "verdicts.png", verdicts_picture(summary[~summary["other"]], VERDICTS))
     write_text(FOLDER / "README.md", page(summary, key))
     print(summary.round(4).to_string(index=False))
 

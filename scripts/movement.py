@@ -34,7 +34,7 @@ def main() -> None:
         f"{found['train']} movements to train on, {found['test']} to test on, {found['test_up_share']:.1%} of them up"
     )
     print("| arm | accuracy | 95 % interval | Matthews correlation | 95 % interval |\n|---|---|---|---|---|")
-    for arm, f in found["arms"].items():
+    for arm, f in [*found["arms"].items(), ("fine_tuned less attention", found["gain"])]:
         print(
             f"| {arm} | {f['accuracy']:.3f} | {f['accuracy_low']:.3f} to {f['accuracy_high']:.3f} "
             f"| {f['mcc']:+.3f} | {f['mcc_low']:+.3f} to {f['mcc_high']:+.3f} |"

@@ -72,7 +72,7 @@ def test_a_planted_signal_improves_the_forecast(found):
     assert figures["verdict"] == "improves"
     assert figures["gain"]["fine_tuned"]["low"] > 0 and figures["gain"]["fine_tuned"]["p"] < 0.05
     for placebo in figures["placebo"].values():
-        assert placebo["p"] == 1 / 21 and placebo["mean"] < placebo["observed"] / 4
+        assert placebo["p"] == 1 / 21 and placebo["mean"] < placebo["observed"] / 2
     assert not figures["gain"]["attention"]["low"] > 0
     assert figures["spa_p"] < 0.05
     assert list(figures["ic_by"]["news"]) == ["no news", "one headline", "more"]

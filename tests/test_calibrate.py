@@ -59,20 +59,30 @@ def test_the_planted_rank_ic_is_there_and_without_drift_there_is_none(params):
 
 
 def test_a_large_effect_improves_and_its_mirror_is_found_too(params):
-    per = calibrate.drift_per_ic(params, read_headlines(HEADLINES))
+    headlines = read_headlines(HEADLINES)
+    per = calibrate.drift_per_ic(params, headlines)
     perfect = np.eye(3)
-    found = calibrate.judge(params, 0.15, 0.15 * per, 3, HEADLINES, perfect)
+    found = calibrate.judge(params, 0.15, 0.0, 0.15 * per, 3, headlines, perfect)
     assert found["verdict"] == "improves" and found["gain"] > 0.03
     # The model learns that the drift goes against the tone, so that sentiment helps as much.
     assert found["ic_as_read"] > 0.1
-    assert calibrate.judge(params, -0.15, -0.15 * per, 3, HEADLINES, perfect)["verdict"] == "improves"
+    assert calibrate.judge(params, -0.15, 0.0, -0.15 * per, 3, headlines, perfect)["verdict"] == "improves"
 
 
 def test_the_table_counts_verdicts_with_wilsons_interval():
-    done = pd.DataFrame(
-        {"level": 0.0, "verdict": ["improves"] + ["no evidence"] * 9, "gain": 0.001, "ic_as_read": 0.02}
-    )
+    verdicts = ["improves"] + ["no evidence"] * 9
+    done = pd.DataFrame({"level": 0.0, "other": 0.0, "verdict": verdicts, "gain": 0.001, "ic_as_read": 0.02})
     row = calibrate.table(done).iloc[0]
     assert row["improves"] == 0.1 and row["hurts"] == 0
     assert (row["improves_low"], row["improves_high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
     assert "| 0 | 0.0200 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.page(calibrate.table(done), "key")
+
+
+def test_a_market_that_prices_and_attention_forecast_says_nothing_more_of_tone(params):
+    rng = np.random.default_rng(0)
+    session = np.repeat(np.arange(400), 30)
+    names = ("price_return_1", "attention_count", "sentiment_level", "forward_return")
+    table = pd.DataFrame({"session": session, **{name: rng.normal(size=len(session)) for name in names}})
+    moved = calibrate.with_other_effects(table, 0.1)["forward_return"]
+    found = [np.corrcoef(moved, table[name])[0, 1] for name in names]
+    assert found[:3] == pytest.approx([-0.1, 0.1, 0.0], abs=0.03) and found[3] > 0.98

@@ -123,7 +123,6 @@ def test_sentiment_by_hand():
     )
     a = build(prices, news, scores).query("ticker == 'A'").reset_index(drop=True)
     assert a["sentiment_level"].tolist() == [1.0, 0.0, -1.0, 0.0, 0.0]
-    assert a["sentiment_dispersion"].tolist() == [0.0, 0.5, 0.0, 0.0, 0.0]
     # Half-life of one session. Sums: 1, .5, -.75, -.375, -.1875; counts: 1, 2.5, 2.25, 1.125, 1.5625
     expected = [1 / 2, 0.5 / 3.5, -0.75 / 3.25, -0.375 / 2.125, -0.1875 / 2.5625]
     assert a["sentiment_decayed"].to_numpy() == pytest.approx(expected)

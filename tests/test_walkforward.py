@@ -189,7 +189,8 @@ def test_placebo_p_values_count_the_observed_and_the_ties():
 
 def test_a_shift_in_time_keeps_tickers_and_order():
     ticker = np.array([0, 1, 0, 1, 0, 2])
-    np.testing.assert_array_equal(shift_in_time(ticker, 1), [4, 3, 0, 1, 2, 5])
+    np.testing.assert_array_equal(shift_in_time(ticker, 1 / 3), [4, 3, 0, 1, 2, 5])
+    np.testing.assert_array_equal(shift_in_time(ticker, 2 / 3), [2, 3, 4, 1, 0, 5])
 
 
 def test_the_best_of_many_without_merit_is_not_superior_and_one_with_merit_is():

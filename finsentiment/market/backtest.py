@@ -23,7 +23,7 @@ from finsentiment.market.evidence import (
 )
 from finsentiment.market.features import HORIZONS
 from finsentiment.market.portfolio import Portfolio, portfolio_metrics, sharpe, trade
-from finsentiment.market.verdict import Evidence, in_words, undecided, verdict
+from finsentiment.market.verdict import Evidence, beyond_chance, in_words, verdict
 from finsentiment.market.walkforward import Fitted, Fold, expanding_folds, rank_target, walk_forward
 from finsentiment.params import Backtest
 
@@ -82,6 +82,11 @@ class Table:
     seeds: list[int]
     params: Backtest
 
+    @property
+    def news_count(self) -> np.ndarray:
+        """Number of headlines that count for each row."""
+        return np.rint(np.expm1(self.rows["attention_count"].to_numpy(float)))
+
     def values(self, arm: str) -> np.ndarray:
         return self.rows[self.columns[arm]].to_numpy(float)
 
@@ -139,8 +144,8 @@ def run(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threa
     fitted, forecasts = fit_arms(table, tuple(table.columns), threads, explain=True)
     ic = _comparable(table, forecasts)
 
-    def judge(series: pd.Series) -> Estimate:
-        return estimate(series.to_numpy(), horizon, params.bootstrap_samples, params.significance, seed)
+    def judge(series: pd.Series, ahead: int = horizon) -> Estimate:
+        return estimate(series.to_numpy(), ahead, params.bootstrap_samples, params.significance, seed)
 
     ics = {arm: judge(ic[arm]) for arm in ic}
     gains = {"attention": judge(ic["attention"] - ic["price"])}
@@ -218,7 +223,7 @@ def paired_verdict(features: pd.DataFrame, params: Backtest, horizon: int, seed:
     ic = _comparable(table, forecasts)
     series = (ic[TESTED] - ic[AGAINST]).to_numpy()
     difference = estimate(series, horizon, params.bootstrap_samples, params.significance, seed)
-    if not undecided(difference, params.significance):
+    if not beyond_chance(difference, params.significance):
         return "no evidence", difference
     found = Evidence(difference, *placebos(table, fitted[TESTED], forecasts[AGAINST], seed, threads=1))
     return verdict(found, params.significance), difference
@@ -231,11 +236,12 @@ def placebos(table: Table, tested: Fitted, against: np.ndarray, seed: int, threa
     tells nothing of returns, the real rows are one draw among these. (Fitting anew for each would ask another
     question, what columns without meaning do to the fit, which the paired interval answers.)
 
-    Shuffled: within a session the whole rows of sentiment columns are dealt out among the tickers with the same
-    coverage flags (the attention columns that hold nothing but 0 and 1). Dealt out among all tickers, the real
-    scores would tell who was in the news and the placebo's would not, so that an effect of coverage could pass for
-    one of sentiment. Shifted: every ticker's rows move on by the same number of its sessions, at least 21, so that
-    they keep their order and the tickers keep their company.
+    Shuffled: within a session the whole rows of sentiment columns are dealt out among the tickers with about as much
+    news (steps of a factor of 1.4) and the same coverage flags (the attention columns that hold nothing but 0 and 1).
+    Dealt out among all tickers, the real scores would tell who was in the news, and how much, and the placebo's would
+    not, so that an effect of attention could pass for one of sentiment. Shifted: every ticker's rows move on by the
+    same share of its sessions, at least 63 of them where there are enough, so that they keep their order and the
+    tickers keep their company.
 
     Parameters
     ----------
@@ -245,19 +251,20 @@ def placebos(table: Table, tested: Fitted, against: np.ndarray, seed: int, threa
     forecast = tested.of_any_row(table.values(TESTED))
     names = table.columns["attention"]
     flags = [name for name in names if table.rows[name].isin([0, 1]).all()]
-    same_coverage = table.rows.groupby([table.session, *flags]).ngroup().to_numpy()
+    amount = np.floor(2 * np.log2(np.maximum(table.news_count, 0.5)))
+    alike = table.rows.groupby([table.session, amount, *flags]).ngroup().to_numpy()
     reference = table.daily_ic(against)
-    least = min(21, len(table.sessions) // 3)
+    least = min(63 / len(table.sessions), 1 / 3)
 
     def gain(source: np.ndarray) -> float:
         return float((table.daily_ic(against + forecast(source)) - reference).mean())
 
     def shuffled(number: int) -> float:
-        return gain(shuffle_within(same_coverage, np.random.default_rng([seed, number])))
+        return gain(shuffle_within(alike, np.random.default_rng([seed, number])))
 
     def shifted(number: int) -> float:
         rng = np.random.default_rng([seed, number, 1])
-        return gain(shift_in_time(table.ticker, int(rng.integers(least, len(table.sessions) - least + 1))))
+        return gain(shift_in_time(table.ticker, rng.uniform(least, 1 - least)))
 
     observed = gain(np.arange(len(table.rows)))
     with ThreadPoolExecutor(threads) as pool:
@@ -305,7 +312,7 @@ def _slices(table: Table, forecasts: dict[str, np.ndarray], judge: Any) -> dict[
     None where too few sessions have enough tickers to say.
     """
     forecast = forecasts[TESTED]
-    count = np.rint(np.expm1(table.rows["attention_count"].to_numpy(float)))
+    count = table.news_count
     year = pd.DatetimeIndex(table.rows["session"]).year
     horizons = {str(h): table.daily_ic(forecast, table.rows[f"return_{h}"].to_numpy(float)) for h in HORIZONS}
     news = {
@@ -315,12 +322,15 @@ def _slices(table: Table, forecasts: dict[str, np.ndarray], judge: Any) -> dict[
     tested = np.unique(year[table.session >= table.params.train_sessions])
     years = {str(y): table.daily_ic(forecast, rows=year == y) for y in tested}
 
-    def mean(series: pd.Series) -> dict[str, Any] | None:
+    def mean(series: pd.Series, *ahead: int) -> dict[str, Any] | None:
         known = series.dropna()
-        return {**asdict(judge(known)), "sessions": len(known)} if len(known) >= MIN_IC_SESSIONS else None
+        return {**asdict(judge(known, *ahead)), "sessions": len(known)} if len(known) >= MIN_IC_SESSIONS else None
 
-    by = {"horizon": horizons, "news": news, "year": years}
-    return {what: {name: mean(series) for name, series in parts.items()} for what, parts in by.items()}
+    return {
+        "horizon": {name: mean(series, int(name)) for name, series in horizons.items()},
+        "news": {name: mean(series) for name, series in news.items()},
+        "year": {name: mean(series) for name, series in years.items()},
+    }
 
 
 def _placebo_metrics(placebo: Placebo) -> dict[str, Any]:

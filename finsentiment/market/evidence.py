@@ -122,16 +122,17 @@ def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
     return Placebo(observed, differences, p, (1 + int((differences <= observed).sum())) / count)
 
 
-def shift_in_time(ticker: np.ndarray, sessions: int) -> np.ndarray:
-    """Which row each row gets when each ticker's rows move on by `sessions` of its rows, the last to the front.
+def shift_in_time(ticker: np.ndarray, share: float) -> np.ndarray:
+    """Which row each row gets when each ticker's rows move on by `share` of their number, the last to the front.
 
-    Rows are in order of sessions; `ticker` is an array (rows,) of numbers.
+    Rows are in order of sessions; `ticker` is an array (rows,) of numbers. Tickers that are there throughout move on
+    by the same number of sessions; one with fewer rows moves on by fewer, so that none comes back to where it was.
     """
     order = np.argsort(ticker, kind="stable")
     starts = np.flatnonzero(np.diff(ticker[order], prepend=-1))
     source = np.empty(len(ticker), dtype=int)
     for mine in np.split(order, starts[1:]):
-        source[mine] = np.roll(mine, sessions)
+        source[mine] = np.roll(mine, round(share * len(mine)))
     return source
 
 

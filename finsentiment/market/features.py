@@ -127,6 +127,8 @@ def sentiment_features(
 ) -> Columns:
     """What the news says; without news 0 (neutral), never NaN.
 
+    None grows with the amount of news alone (as the spread of the scores would): that is for attention to tell.
+
     Parameters
     ----------
     cell : n flat indices from `cells`; headlines at -1 are left out
@@ -139,7 +141,6 @@ def sentiment_features(
     Returns
     -------
     level : mean score of the headlines that count for t
-    dispersion : their standard deviation
     decayed : mean of all headlines so far, weighted by age, with one neutral headline of full weight beside
         them: it returns to 0 as news gets old, and one headline moves it less than many
     change : level against the decayed mean of the session before; 0 without news
@@ -148,14 +149,11 @@ def sentiment_features(
     counts, sums = per_cell(cell, shape), per_cell(cell, shape, score)
     any_news = counts > 0
     level = sums / np.maximum(counts, 1)
-    deviation = score - level.ravel()[cell]  # at -1 meaningless, and left out by per_cell
-    dispersion = np.sqrt(per_cell(cell, shape, deviation**2) / np.maximum(counts, 1))
     decayed = _decayed(sums, half_life) / (1 + _decayed(counts, half_life))
     past = [_lag(_rolling(x, surprise_window, 1).sum().to_numpy(), 1, 0.0) for x in (sums, counts)]
     past_mean = np.where(past[1] > 0, past[0] / np.maximum(past[1], 1), 0.0)
     return {
         f"{prefix}_level": level,
-        f"{prefix}_dispersion": dispersion,
         f"{prefix}_decayed": decayed,
         f"{prefix}_change": np.where(any_news, level - _lag(decayed, 1, 0.0), 0.0),
         f"{prefix}_surprise": np.where(any_news, level - past_mean, 0.0),
@@ -193,7 +191,7 @@ def build(
 
     Returns
     -------
-    table : session, ticker, price_*, attention_*, five features of each reader's scores, tradable (there is an open
+    table : session, ticker, price_*, attention_*, four features of each reader's scores, tradable (there is an open
         at t), forward_return, and the same over other `HORIZONS` as return_1, …
     facts : counts for the metrics; price_rows_in + price_gaps = rows + rows_outside_news, and
         news_in = news_used + news_after_last_session + news_without_row (the ticker was not listed then)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import matthews_corrcoef
 
 from finsentiment import params
 from finsentiment.errors import InputError
@@ -46,11 +45,16 @@ def held_until_close(published_at: pd.Series, exchange: str) -> pd.Series:
     return pd.Series(held, index=published_at.index, name=published_at.name).dt.tz_localize("UTC")
 
 
-def movements(rows: pd.DataFrame, prices: pd.DataFrame) -> np.ndarray:
-    """1 for up, 0 for down, NaN for what is no target: one value per row (`session`, `ticker`, `attention_mean_5`)."""
-    close = prices.pivot(index="session", columns="ticker", values="close")
-    move = (close / close.shift(1) - 1).stack()
-    found = move.reindex(pd.MultiIndex.from_frame(rows[["session", "ticker"]])).to_numpy()
+def movements(rows: pd.DataFrame, prices: pd.DataFrame, exchange: str) -> np.ndarray:
+    """1 for up, 0 for down, NaN for what is no target: one value per row (`session`, `ticker`, `attention_mean_5`).
+
+    A move is from the close of the exchange's session before; where one of the two is missing there is no target.
+    """
+    panel = features.to_panel(prices, exchange)
+    close = panel.fields["close"]
+    move = np.full_like(close, np.nan)
+    move[1:] = close[1:] / close[:-1] - 1
+    found = move[panel.sessions.get_indexer(rows["session"]), panel.tickers.get_indexer(rows["ticker"])]
     direction = np.select([found > UP, found <= DOWN], [1.0, 0.0], np.nan)
     return np.where(rows["attention_mean_5"] > 0, direction, np.nan)
 
@@ -67,7 +71,8 @@ def judge(
 ) -> dict[str, Any]:
     """Accuracy and Matthews correlation on the test targets, by arm of the backtest, with 95 % intervals.
 
-    The intervals are percentiles of a bootstrap over whole sessions, whose stocks move together.
+    `gain` is what the fine-tuned model adds to attention, on the same resamples. The intervals are percentiles of a
+    bootstrap over whole sessions, whose stocks move together.
 
     Raises
     ------
@@ -76,9 +81,7 @@ def judge(
     """
     held = news.assign(published_at=held_until_close(news["published_at"], exchange))
     built, _ = features.build(prices, held, scores, section, exchange)
-    table = backtest.to_table(built, settings, section.horizon, seed)
-    target = movements(table.rows, prices)
-    day = table.rows["session"]
+    target, day = movements(built, prices, exchange), built["session"]
     train = (day < TRAIN_END).to_numpy() & ~np.isnan(target)
     test = ((day >= TEST_START) & (day < TEST_END)).to_numpy() & ~np.isnan(target)
     if not train.any() or not test.any():
@@ -86,29 +89,33 @@ def judge(
             f"{train.sum()} movements to train on before {TRAIN_END.date()} and {test.sum()} to test on from "
             f"{TEST_START.date()}: expected StockNet's tweets and prices of 2014 and 2015 (market.source=stocknet)"
         )
+    table = backtest.to_table(built, settings, section.horizon, seed)  # the rows are in its order already
     fold = (np.unique(table.session[day < TRAIN_END]), np.unique(table.session[test]))
     table = replace(table, target=target - 0.5, folds=[fold])
     _, forecasts = backtest.fit_arms(table, tuple(table.columns), threads)
-    actual, session = target[test] == 1, table.session[test]
-    facts = {"train": int(train.sum()), "test": int(test.sum()), "test_up_share": float(actual.mean())}
-    samples = settings.bootstrap_samples
-    arms = {arm: _scores(values[test] > 0, actual, session, samples, seed) for arm, values in forecasts.items()}
-    return facts | {"arms": arms}
+
+    session = pd.factorize(table.session[test])[0]
+    draws = np.random.default_rng(seed).integers(0, session.max() + 1, (settings.bootstrap_samples, session.max() + 1))
+    found = {arm: _scores(values[test] > 0, target[test] == 1, session, draws) for arm, values in forecasts.items()}
+    gain = found[backtest.TESTED] - found[backtest.AGAINST]
+    facts = {"train": int(train.sum()), "test": int(test.sum()), "test_up_share": float(target[test].mean())}
+    return facts | {"arms": {arm: _figures(values) for arm, values in found.items()}, "gain": _figures(gain)}
 
 
-def _scores(said: np.ndarray, actual: np.ndarray, session: np.ndarray, samples: int, seed: int) -> dict[str, float]:
-    rng = np.random.default_rng(seed)
-    places = [np.flatnonzero(session == number) for number in np.unique(session)]
-    drawn = []
-    for _ in range(samples):
-        rows = np.concatenate([places[number] for number in rng.integers(0, len(places), len(places))])
-        drawn.append((np.mean(said[rows] == actual[rows]), matthews_corrcoef(actual[rows], said[rows])))
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return {
-        "accuracy": float(np.mean(said == actual)),
-        "accuracy_low": float(low[0]),
-        "accuracy_high": float(high[0]),
-        "mcc": float(matthews_corrcoef(actual, said)),
-        "mcc_low": float(low[1]),
-        "mcc_high": float(high[1]),
-    }
+def _scores(said: np.ndarray, actual: np.ndarray, session: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Accuracy and Matthews correlation (columns) of the targets themselves, then of each draw of sessions.
+
+    Matthews (1975): (tp tn - fp fn) / sqrt((tp + fp)(tp + fn)(tn + fp)(tn + fn)), 0 where that is 0 / 0.
+    """
+    counts = np.zeros((session.max() + 1, 2, 2))
+    np.add.at(counts, (session, actual.astype(int), said.astype(int)), 1)
+    (tn, fp), (fn, tp) = np.moveaxis(np.concatenate([[counts.sum(axis=0)], counts[draws].sum(axis=1)]), 0, 2)
+    scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return np.column_stack([(tp + tn) / (tp + tn + fp + fn), (tp * tn - fp * fn) / np.where(scale > 0, scale, 1)])
+
+
+def _figures(scores: np.ndarray) -> dict[str, float]:
+    (low, high) = np.quantile(scores[1:], [0.025, 0.975], axis=0)
+    figures = {"accuracy": scores[0, 0], "accuracy_low": low[0], "accuracy_high": high[0]}
+    figures |= {"mcc": scores[0, 1], "mcc_low": low[1], "mcc_high": high[1]}
+    return {name: float(value) for name, value in figures.items()}

@@ -46,20 +46,21 @@ def verdict(found: Evidence, significance: float) -> Value:
     known, so that no correction for the other arms is needed; they have one in the test for superior predictive
     ability. How often the rule errs is measured by scripts/calibrate.py. Without placebos the intervals decide.
     """
-    t = norm.ppf(1 - significance / 2)
+    side = beyond_chance(found.difference, significance)
     placebos = (found.shuffled, found.shifted)
     rare = [max(significance / 2, 1 / (1 + len(placebo.differences))) for placebo in placebos]
-    if found.difference.low > 0 and found.difference.hac_t > t:
-        return "improves" if all(p.p <= most for p, most in zip(placebos, rare, strict=True)) else "no evidence"
-    if found.difference.high < 0 and found.difference.hac_t < -t:
-        return "hurts" if all(p.p_hurts <= most for p, most in zip(placebos, rare, strict=True)) else "no evidence"
-    return "no evidence"
+    p = [placebo.p if side > 0 else placebo.p_hurts for placebo in placebos]
+    if side == 0 or any(value > most for value, most in zip(p, rare, strict=True)):
+        return "no evidence"
+    return "improves" if side > 0 else "hurts"
 
 
-def undecided(difference: Estimate, significance: float) -> bool:
-    """Whether the placebos have a say, or the intervals alone make it `no evidence`."""
-    beyond = abs(difference.hac_t) > norm.ppf(1 - significance / 2)
-    return beyond and (difference.low > 0 or difference.high < 0)
+def beyond_chance(difference: Estimate, significance: float) -> Literal[-1, 0, 1]:
+    """Whether both intervals of the difference lie above 0 (1), below (-1), or not (0): what placebos can't mend."""
+    t = norm.ppf(1 - significance / 2)
+    if difference.low > 0 and difference.hac_t > t:
+        return 1
+    return -1 if difference.high < 0 and difference.hac_t < -t else 0
 
 
 def in_words(value: Value, with_it: float, without: float, found: Evidence, significance: float) -> str:

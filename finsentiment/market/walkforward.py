@@ -167,7 +167,7 @@ def walk_forward(
             )
         test = np.flatnonzero(np.isin(session, fold[1]))
         start = None if onto is None else onto.trained[number]
-        own = {**params, "min_data_in_leaf": max(1, round(settings.min_leaf * train.sum()))}
+        own = {**params, "min_data_in_leaf": max(1, round(settings.min_leaf * settings.row_share * train.sum()))}
         data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=own)
         # Not `seed`, which belongs to the data set as well and would have it built again for each model.
         seeded = [{**own, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
