@@ -2,8 +2,8 @@
 
 Markets without drift, in which past news forecasts nothing; markets in which the last return and the amount of news
 forecast and the tone does not; and markets with a planted rank IC, some of which prices and attention forecast too, go
-through the pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as the
-evaluated model would have read it: a draw from the row of its confusion matrix (metrics/evaluate/confusion.csv).
+through the pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as
+the evaluated model would have read it: a draw from the row of its confusion matrix (metrics/evaluate/confusion.csv).
 Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
 from there. Then the table and the picture are written.
 
@@ -153,7 +153,11 @@ def page(shares: pd.DataFrame, key: str) -> str:
             "",
             f"{STOCKNET['tickers']} tickers and {STOCKNET['sessions']} sessions, the size of StockNet's panel. "
             "In brackets 95 % intervals (Wilson). Gain: difference in mean daily rank IC that the test finds, which is "
-            f"less than what is planted. Settings and code: {key}.",
+            "less than what is planted, and less still where prices and attention forecast too: their rank IC and that "
+            "of the tone add up like the sides of a right triangle.",
+            "",
+            "Real news is harder: a model errs more on texts unlike its test sentences than its confusion matrix says, and "
+            f"misreads the same text each time. Settings and code: {key}.",
             "",
             "![shares of the verdicts](verdicts.png)",
             "",
