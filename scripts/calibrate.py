@@ -156,8 +156,8 @@ def page(shares: pd.DataFrame, key: str) -> str:
             "less than what is planted, and less still where prices and attention forecast too: their rank IC and that "
             "of the tone add up like the sides of a right triangle.",
             "",
-            "Real news is harder: a model errs more on texts unlike its test sentences than its confusion matrix says, and "
-            f"misreads the same text each time. Settings and code: {key}.",
+            "Real news is harder: on texts unlike its test sentences a model errs more than its confusion matrix says, "
+            f"and it misreads the same text each time. Settings and code: {key}.",
             "",
             "![shares of the verdicts](verdicts.png)",
             "",
