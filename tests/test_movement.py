@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import yaml
 from sklearn.metrics import matthews_corrcoef
 
 from finsentiment.errors import InputError
-from finsentiment.market.movement import _scores, held_until_close, judge, movements
+from finsentiment.market import stocknet
+from finsentiment.market.movement import TEST_END, TEST_START, _scores, held_until_close, judge, movements
 from finsentiment.market.sessions import entry_session, sessions_between
 from finsentiment.market.simulate import simulate
 from finsentiment.market.sources import read_headlines
 from finsentiment.params import Params, validate
 
 ROOT = Path(__file__).parents[1]
+ARCHIVE = ROOT.parent / "shared" / "data" / "stocknet-dataset-330708b.tar.xz"
 
 
 @pytest.mark.parametrize(
@@ -40,16 +43,16 @@ def prices(days: pd.DatetimeIndex, close: object) -> pd.DataFrame:
     return pd.DataFrame({"session": days, "ticker": "A", "volume": 1.0, **fields})
 
 
-def test_small_moves_and_stocks_without_tweets_are_no_targets():
+def test_small_moves_are_no_targets():
     days = sessions_between("XNYS", pd.Timestamp("2015-10-05"), pd.Timestamp("2015-10-12"))
     table = prices(days, 100 * np.cumprod([1, 1.0056, 1.0054, 0.9949, 0.9951, 1.02]))
-    rows = pd.DataFrame({"session": days, "ticker": "A", "attention_mean_5": [1, 1, 1, 1, 1, 0]})
-    np.testing.assert_equal(movements(rows, table, "XNYS"), [np.nan, 1, np.nan, 0, np.nan, np.nan])
+    rows = pd.DataFrame({"session": days, "ticker": "A"})
+    np.testing.assert_equal(movements(rows, table, "XNYS"), [np.nan, 1, np.nan, 0, np.nan, 1])
 
 
 def test_a_move_over_a_missing_session_is_no_target():
     days = sessions_between("XNYS", pd.Timestamp("2015-10-05"), pd.Timestamp("2015-10-08"))[[0, 2, 3]]
-    rows = pd.DataFrame({"session": days, "ticker": "A", "attention_mean_5": 1})
+    rows = pd.DataFrame({"session": days, "ticker": "A"})
     np.testing.assert_equal(movements(rows, prices(days, [100, 103, 105]), "XNYS"), [np.nan, np.nan, 1])
 
 
@@ -92,3 +95,12 @@ def test_what_news_does_after_that_close_is_found(params):
 def test_data_of_other_years_are_refused_with_the_counts(params):
     with pytest.raises(InputError, match="0 to test on from 2015-10-01"):
         judged(params, start="2012-01-03")
+
+
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is not here")
+def test_stocknet_has_as_many_targets_to_test_on_as_its_paper_says():
+    files = itertools.takewhile(lambda file: "/price/" in file[0], stocknet._files(ARCHIVE))  # tweets come after
+    table = pd.concat([stocknet._prices(name, content, name) for name, content in files])
+    days = table["session"]
+    tested = table[(days >= TEST_START) & (days < TEST_END)]
+    assert np.isfinite(movements(tested, table, "XNYS")).sum() == 3720
