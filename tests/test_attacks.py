@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def params() -> Params:
     params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    # At the level of params.yaml one such market in ten has a verdict by chance; an attack makes a larger effect.
+    # At the level of params.yaml a few such markets in a hundred have a verdict by chance; an attack's is no accident.
     quick = params.backtest.model_copy(update={"train_sessions": 120, "seeds": 1, "placebos": 20, "significance": 0.01})
     return params.model_copy(update={"backtest": quick})
 
