@@ -26,7 +26,14 @@ table { border-collapse: collapse; font: .85rem Helvetica, Arial, sans-serif; }
 th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 pre { font-size: .75rem; overflow-x: auto; background: #f6f6f6; padding: .6rem; }
-@media print { body { max-width: none; font-size: 11pt; } pre { white-space: pre-wrap; } }
+@media print {
+  body { max-width: none; font-size: 11pt; }
+  h2 { break-after: avoid; }
+  pre { white-space: pre-wrap; }
+  .wide { overflow: visible; }
+  table { font-size: .55rem; }
+  th, td { padding: .1rem .3rem; }
+}
 """
 QUESTION = "Does the sentiment of company news improve a forecast of stock returns?"
 TRUTH = "A simulated market shows that the method works, not that real returns can be forecast."
@@ -65,7 +72,8 @@ def page(
     within = f"with its {100 * found['interval']:g} % interval"
     chance = "below 0.001" if found["spa_p"] < 0.001 else f"{found['spa_p']:.3f}"
     known_years = {name: value for name, value in found["ic_by"]["year"].items() if value}
-    slices = {f"{h} session{'s' * (h != '1')} ahead": value for h, value in found["ic_by"]["horizon"].items() if value}
+    horizons = sorted(found["ic_by"]["horizon"].items(), key=lambda item: int(item[0]))
+    slices = {f"{h} session{'s' * (h != '1')} ahead": value for h, value in horizons if value}
     slices |= {name: value for name, value in found["ic_by"]["news"].items() if value} | known_years
     importance = tables["importance"].sort_values("shap_share", ascending=False, kind="stable").head(12)
     parts = [
@@ -151,14 +159,14 @@ def _figure(picture: bytes, sentence: str) -> str:
 
 def _money(portfolios: dict[str, Any]) -> str:
     """Sharpe ratios by arm and cost, and the cost at which nothing is left."""
-    costs = list(next(iter(portfolios.values()))["long_short"]["costs"])
+    costs = sorted(next(iter(portfolios.values()))["long_short"]["costs"], key=float)
     head = ["Sharpe ratio (interval)", *(f"{cost} bps" for cost in costs), "turnover", "break-even, bps"]
     rows = []
     for arm, kinds in portfolios.items():
         for kind, figures in kinds.items():
             cells = [
                 f"{at['sharpe']:.2f} ({at['sharpe_low']:.2f} to {at['sharpe_high']:.2f})"
-                for at in figures["costs"].values()
+                for at in (figures["costs"][cost] for cost in costs)
             ]
             even = figures["break_even_bps"]
             more = [f"{figures['turnover']:.2f}", "none" if even is None else f"{even:.1f}"]
