@@ -1,8 +1,9 @@
 """One page about an evaluation and its repeats: run as `python -m scripts.page NAME` after scripts.record.
 
 Reads results/NAME, or the runs below it (results/NAME/seed-17, …), and writes README.md and pictures there: scores
-with their spread over the runs, training curve, confusion, reliability, accuracy by annotator agreement, and the
-errors that all runs share. A file notes.md in the folder, written by hand, stands at the end of the page.
+with their spread over the runs, what the runs reach together, training curve, confusion, reliability, accuracy by
+annotator agreement, and the errors that all runs share. A file notes.md in the folder, written by hand, stands at
+the end of the page.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.errors import InputError, command
-from finsentiment.evaluation import calibration_error, codes, confusion, reliability
+from finsentiment.evaluation import calibration_error, codes, confusion, reliability, scores
 from finsentiment.files import read_json, write_bytes, write_text
 from finsentiment.labels import LABELS
 from finsentiment.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
@@ -43,15 +44,19 @@ def shared_errors(runs: list[Run]) -> pd.DataFrame:
     DataFrame by `sentence_id` of `label`, `predicted` (by the mean of the probabilities), `confidence` (its mean
     probability) and `agreement`.
     """
-    table = runs[0].table
-    if any(not run.table.index.equals(table.index) for run in runs):
-        raise InputError("the runs were evaluated on different sentences: give them the same split.test_file")
-    mean = np.mean([run.p for run in runs], axis=0)
+    table, mean = runs[0].table, _together(runs)
     wrong = np.all([run.predicted != table["label"].to_numpy() for run in runs], axis=0)
     found = table[["label", "agreement"]].assign(
         predicted=np.array(LABELS)[mean.argmax(axis=1)], confidence=mean.max(axis=1)
     )
     return found[wrong].sort_values("confidence", ascending=False)
+
+
+def _together(runs: list[Run]) -> np.ndarray:
+    """Mean of the runs' probabilities, shape (n, 3)."""
+    if any(not run.table.index.equals(runs[0].table.index) for run in runs):
+        raise InputError("the runs were evaluated on different sentences: give them the same split.test_file")
+    return np.mean([run.p for run in runs], axis=0)
 
 
 def page(runs: list[Run], title: str, notes: str) -> str:
@@ -88,6 +93,7 @@ def page(runs: list[Run], title: str, notes: str) -> str:
             "",
             f"{sizes}. Parameters, metrics, hashes and the environment lie beside this page.",
             "",
+            *([_ensemble(runs), ""] if several else []),
             "![training curve](curve.png)",
             "![confusion](confusion.png)",
             "![reliability](reliability.png)",
@@ -97,6 +103,19 @@ def page(runs: list[Run], title: str, notes: str) -> str:
             *(["", notes.strip()] if notes else []),
             "",
         ]
+    )
+
+
+def _ensemble(runs: list[Run]) -> str:
+    table = runs[0].table
+    found = scores(_together(runs), codes(table["label"]), table["agreement"].to_numpy(), samples=2000, seed=0, bins=10)
+    agreed = found["per_agreement"].get("100")
+    return (
+        f"An ensemble of the {len(runs)} (mean of their probabilities): accuracy {found['accuracy']:.3f} "
+        f"(95 % interval {found['accuracy_low']:.3f} to {found['accuracy_high']:.3f}), "
+        f"macro F1 {found['macro_f1']:.3f}, "
+        + (f"accuracy where all annotators agree {agreed['accuracy']:.3f}, " if agreed else "")
+        + f"expected calibration error {found['ece']:.3f}."
     )
 
 

@@ -66,12 +66,15 @@ def recorded(folder: Path, positive: list[float], agreement: list[float | None])
 def test_a_page_gives_mean_and_spread_and_the_errors_that_all_runs_share(tmp_path: Path) -> None:
     agreement = [1.0, 1.0, 0.5, 0.75]
     one = recorded(tmp_path / "seed-1", [0.9, 0.2, 0.4, 0.7], agreement)  # wrong: s1, s2
-    two = recorded(tmp_path / "seed-2", [0.9, 0.8, 0.1, 0.4], agreement)  # wrong: s2, s3
+    two = recorded(tmp_path / "seed-2", [0.9, 0.9, 0.1, 0.4], agreement)  # wrong: s2, s3
     shared = shared_errors([one, two])
     assert shared.index.tolist() == ["s2"]
     assert shared.loc["s2", "confidence"] == pytest.approx(0.75) and shared.loc["s2", "predicted"] == "neutral"
     text = page([one, two], "two seeds", "What a reader saw.")
     assert "| accuracy | 0.500 | 0.500 | 0.500 | 0.000 |" in text
+    # The means are 0.9, 0.55, 0.25 and 0.55: three of four right, no other class there to be found.
+    assert "of the 2 (mean of their probabilities): accuracy 0.750 (" in text and "macro F1 0.286" in text
+    assert "accuracy where all annotators agree 1.000" in text and "ensemble" not in page([one], "one", "")
     assert (
         "Wrong in every run: 1 of 4 sentences; the runs have 2, 2 errors." in text
         and "| less than 66 % | 1 | 1 | 100.0% |" in text
