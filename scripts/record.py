@@ -1,8 +1,8 @@
 """Keep a run's evidence below results/: run as `python -m scripts.record NAME COMMAND STAGE...` after it.
 
 Copies params.yaml, dvc.lock and the metrics and pictures of the named stages, of evaluate also what it predicted
-for each sentence, and writes down the command, the commit and the environment. Sentences of the corpus stay out:
-not every corpus may be passed on. `python -m scripts.page` makes a page of what is kept.
+for each sentence, of report its page, and writes down the command, the commit and the environment. Sentences of the
+corpus stay out: not every corpus may be passed on. `python -m scripts.page` makes a page of what is kept.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def main() -> None:
     given = parser.parse_args()
     sources = []
     for stage in given.stages:
-        if not Path(f"metrics/{stage}.json").is_file():
-            raise InputError(f"metrics/{stage}.json is missing: run `dvc repro {stage}` first, from the root")
-        sources += [Path(f"metrics/{stage}.json"), *sorted(Path(f"metrics/{stage}").glob("*"))]
+        own = Path(f"metrics/{stage}.{'html' if stage == 'report' else 'json'}")
+        if not own.is_file():
+            raise InputError(f"{own} is missing: run `dvc repro {stage}` first, from the root")
+        sources += [own, *sorted(Path(f"metrics/{stage}").glob("*"))]
     with whole(Path("results") / given.name) as folder:
         for source in sources:
             _copy(source, folder / source.relative_to("metrics"))

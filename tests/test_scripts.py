@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 def test_a_recorded_run_holds_figures_but_no_texts_and_no_folders_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "metrics/evaluate").mkdir(parents=True)
     (tmp_path / "metrics/evaluate.json").write_text('{"accuracy": 0.5}\n')
+    (tmp_path / "metrics/report.html").write_text("<!doctype html>\n")
     (tmp_path / "metrics/evaluate/errors.csv").write_text("sentence_id,text,label\nab12,a secret,neutral\n")
     p = {"p_negative": 0.1, "p_neutral": 0.8, "p_positive": 0.1}
     predictions = pd.DataFrame([{"sentence_id": "ab12", "label": "neutral", "agreement": 1.0, **p}])
@@ -30,15 +31,15 @@ def test_a_recorded_run_holds_figures_but_no_texts_and_no_folders_of_the_machine
     for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "start"]):
         subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    record = [sys.executable, "-m", "scripts.record", "mine", "dvc repro evaluate"]
-    done = subprocess.run([*record, "evaluate"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    record = [sys.executable, "-m", "scripts.record", "mine", "dvc repro", "evaluate"]
+    done = subprocess.run([*record, "report"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kept = {
         p.relative_to(tmp_path / "results/mine").as_posix(): p.read_text() for p in tmp_path.glob("results/mine/**/*.*")
     }
     assert set(kept) == {
         *("evaluate.json", "evaluate/errors.csv", "evaluate/predictions.csv"),
-        *("params.yaml", "dvc.lock", "run.json"),
+        *("report.html", "params.yaml", "dvc.lock", "run.json"),
     }
     assert not any("secret" in text or "/home/me" in text for text in kept.values())
     assert "path: corpus.csv # where it is" in kept["params.yaml"] and "data/sample/sentences.csv" in kept["dvc.lock"]
