@@ -29,12 +29,15 @@ def main() -> None:
     choice = choose(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
     write_csv("metrics/baseline/prompts.csv", choice.tried)
     write_json("data/baseline/prompt.json", choice.calibrated.model_dump())
+    raw = read(model, tokenizer, texts, choice.raw)
+    # Mostly the same prompt is the best one both ways, and need not be read twice.
+    calibrated = raw if choice.calibrated == choice.raw else read(model, tokenizer, texts, choice.calibrated)
     systems = {
         "majority": baselines.majority(train, texts),
         "lexicon": baselines.lexicon(train, texts),
         "tfidf": baselines.tfidf(train, validation, texts),
-        "zero_shot": read(model, tokenizer, texts, choice.raw).raw,
-        "zero_shot_calibrated": read(model, tokenizer, texts, choice.calibrated).calibrated,
+        "zero_shot": raw.raw,
+        "zero_shot_calibrated": calibrated.calibrated,
     }
 
     tables = []
