@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from finsentiment.llm.base import compute_dtype, folder, load_tokenizer, use_threads
 from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -42,7 +43,6 @@ from finsentiment.evaluation import codes
 from finsentiment.files import read_table
 from finsentiment.labels import LABELS
 from finsentiment.llm import training
-from finsentiment.llm.base import compute_dtype, folder, load_tokenizer, use_threads
 from finsentiment.params import Params
 from stages.parameters import load
 

@@ -20,9 +20,10 @@ try:
 except ImportError:
     raise SystemExit("error: lm-eval is not installed; pip install -r benchmarks/requirements.txt") from None
 
+from finsentiment.llm.base import load_causal
+
 from finsentiment.errors import command
 from finsentiment.files import read_table
-from finsentiment.llm.base import load_causal
 from finsentiment.llm.zero_shot import read, with_shots
 from finsentiment.params import Prompt
 from stages.parameters import load

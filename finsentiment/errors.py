@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, and how a command shows them: one line, no traceback."""
+"""Errors that are the user's to mend, and how a script shows them: one line, no traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InputError(Exception):
     """
 
 
-def command(main: Callable[[], None]) -> None:
+def run_main(main: Callable[[], None]) -> None:
     """Run a script's `main`, turning what a user can mend into one line on standard error.
 
     Exits with 1 after an `InputError` or a full disk, with 130 after Ctrl-C. Everything else is a
@@ -42,7 +42,7 @@ def command(main: Callable[[], None]) -> None:
         raise
 
 
-def quiet_interrupt(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def report_interrupt(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """For `sys.excepthook`: Ctrl-C while a script still imports its libraries is one line too."""
     if issubclass(kind, KeyboardInterrupt):
         print(INTERRUPTED, file=sys.stderr)

@@ -6,36 +6,24 @@ codes 0 to 2, shape (n,). The class with the highest probability is predicted, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from sklearn.metrics import confusion_matrix
 from statsmodels.stats.contingency_tables import mcnemar
 
-from finsentiment.labels import LABELS
+from finsentiment.calibration import apply_temperature
+from finsentiment.labels import LABELS, P_COLUMNS, rows_by_agreement
+from finsentiment.params import Evaluate
 
-# The four levels of Financial PhraseBank: name (percent) and least share of agreeing annotators.
-AGREEMENT_LEVELS = {"50": 0.5, "66": 0.66, "75": 0.75, "100": 1.0}
 INTERVAL = (0.025, 0.975)
 
 
-def codes(labels: Sequence[str]) -> np.ndarray:
-    """Codes 0 to 2 of label names in the order of `LABELS`, shape (n,), integers.
-
-    Raises KeyError on a name that is not in `LABELS`.
-    """
-    code = {label: i for i, label in enumerate(LABELS)}
-    return np.array([code[label] for label in labels], dtype=int)
-
-
-def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def confusion_counts(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Counts of sentences by true class (rows) and predicted class (columns), shape (3, 3)."""
-    counts = np.zeros((len(LABELS), len(LABELS)), dtype=int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
-    return counts
+    return confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(len(LABELS)))
 
 
 def per_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -59,7 +47,7 @@ def per_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return share(predicted), share(actual), share((actual + predicted) / 2)
 
 
-def scores(
+def score_reading(
     probabilities: np.ndarray,
     labels: np.ndarray,
     agreement: np.ndarray | None = None,
@@ -84,7 +72,7 @@ def scores(
     samples, seed, bins
         Bootstrap samples, their seed, and the number of bins of the calibration error.
     """
-    counts = confusion(probabilities, labels)
+    counts = confusion_counts(probabilities, labels)
     draws = np.random.default_rng(seed).multinomial(len(labels), counts.ravel() / len(labels), size=samples)
     draws = draws.reshape(samples, *counts.shape)
     precision, recall, f1 = per_class(counts)
@@ -104,18 +92,17 @@ def scores(
             label: {"precision": precision[i], "recall": recall[i], "f1": f1[i], "support": counts[i].sum()}
             for i, label in enumerate(LABELS)
         },
-        "per_agreement": {} if agreement is None else _per_agreement(right, np.asarray(agreement, dtype=float)),
+        "per_agreement": {} if agreement is None else _per_agreement(right, agreement),
     }
 
 
 def _per_agreement(right: np.ndarray, agreement: np.ndarray) -> dict[str, Any]:
-    """Accuracy by agreement level: from the level's least share up to, not including, the next one's."""
-    level = np.searchsorted(list(AGREEMENT_LEVELS.values()), agreement, side="right") - 1
-    found = {name: right[(level == i) & ~np.isnan(agreement)] for i, name in enumerate(AGREEMENT_LEVELS)}
+    """Accuracy by agreement level, where there are sentences at it."""
+    found = {name: right[rows] for name, rows in rows_by_agreement(agreement).items()}
     return {name: {"accuracy": hits.mean(), "sentences": len(hits)} for name, hits in found.items() if len(hits)}
 
 
-def compare(
+def compare_paired(
     probabilities: np.ndarray, against: np.ndarray, labels: np.ndarray, *, samples: int, seed: int
 ) -> dict[str, float]:
     """Paired comparison of two systems on the same sentences.
@@ -123,7 +110,7 @@ def compare(
     Returns
     -------
     dict with `difference` (accuracy of the first less that of the second), `low` and `high` (its 95 % percentile
-    interval, sentences resampled in pairs, drawn as in `scores`) and `mcnemar_p` (McNemar's test, exact and
+    interval, sentences resampled in pairs, drawn as in `score_reading`) and `mcnemar_p` (McNemar's test, exact and
     two-sided: among the sentences that only one system got right, is each as often the one?).
     """
     ours, theirs = (p.argmax(axis=1) == labels for p in (probabilities, against))
@@ -134,7 +121,59 @@ def compare(
     return {"difference": difference, "low": low, "high": high, "mcnemar_p": mcnemar(table, exact=True).pvalue}
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Evaluation:
+    """The fine-tuned model on the test sentences.
+
+    metrics : its scores, its calibration before and after the temperature, and its lead over each baseline
+    before, after : probabilities (n, 3) without and with the temperature
+    """
+
+    metrics: dict[str, Any]
+    before: np.ndarray
+    after: np.ndarray
+
+
+def evaluate_logits(
+    logits: np.ndarray,
+    temperature: float,
+    labels: np.ndarray,
+    agreement: np.ndarray,
+    baselines: dict[str, np.ndarray],
+    settings: Evaluate,
+    seed: int,
+) -> Evaluation:
+    """Score the fine-tuned model and compare it with every baseline on the same sentences.
+
+    Parameters
+    ----------
+    logits : (n, 3), before the temperature
+    agreement : (n,) share of annotators who agreed, or NaN
+    baselines : probabilities (n, 3) by system; `zero_shot` and `zero_shot_calibrated` are among them
+    settings : the section evaluate of the parameters
+    """
+    samples, bins = settings.bootstrap_samples, settings.calibration_bins
+    before, after = apply_temperature(logits, 1.0), apply_temperature(logits, temperature)
+    against = {
+        system: compare_paired(after, theirs, labels, samples=samples, seed=seed)
+        for system, theirs in baselines.items()
+    }
+    # the smaller lead is over the better reading
+    best = min(("zero_shot", "zero_shot_calibrated"), key=lambda system: against[system]["difference"])
+    ours = score_reading(after, labels, agreement, samples=samples, seed=seed, bins=bins)
+    metrics = {
+        **ours,
+        "ece_before": calibration_error(before, labels, bins),
+        "ece_after": ours["ece"],
+        "temperature": temperature,
+        "target": {"accuracy": settings.target_accuracy, "met": ours["accuracy"] >= settings.target_accuracy},
+        "against": against,
+        "best_zero_shot": {"system": best, **against[best]},
+    }
+    return Evaluation(metrics, before, after)
+
+
+def reliability_table(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> pd.DataFrame:
     """Confidence against accuracy, in bins of equal width.
 
     Bin m of M holds the sentences whose highest probability is in ((m - 1) / M, m / M].
@@ -157,33 +196,10 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> pd.
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> float:
     """Expected calibration error: the mean over sentences of |accuracy - confidence| of their bin.
 
-    Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3; bins as in `reliability`.
+    Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3; bins as in `reliability_table`.
     """
-    table = reliability(probabilities, labels, bins)
+    table = reliability_table(probabilities, labels, bins)
     return float(np.average(np.abs(table["accuracy"] - table["confidence"]), weights=table["count"]))
-
-
-def apply_temperature(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities at a temperature: above 1 less confident, below 1 more, and never another class on top.
-
-    Guo et al. (2017), equation 9. `log_probabilities` (n, 3) may be logits: a constant per row changes nothing.
-    """
-    return softmax(np.asarray(log_probabilities, dtype=float) / temperature, axis=1)
-
-
-def fit_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature, from 1/20 to 20, with the lowest negative log-likelihood of the labels.
-
-    Guo et al. (2017), section 4.2. Takes log-probabilities or logits of shape (n, 3) and codes of shape (n,), of
-    sentences that the model was not trained on. The bounds matter only for a model without error, which has no
-    best temperature.
-    """
-    log_probabilities, rows = np.asarray(log_probabilities, dtype=float), np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        return -log_softmax(log_probabilities / np.exp(log_temperature), axis=1)[rows, labels].mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-np.log(20), np.log(20)), method="bounded").x))
 
 
 def worst_errors(sentences: pd.DataFrame, probabilities: np.ndarray, count: int) -> pd.DataFrame:
@@ -202,4 +218,4 @@ def worst_errors(sentences: pd.DataFrame, probabilities: np.ndarray, count: int)
 
 def probability_table(probabilities: np.ndarray) -> pd.DataFrame:
     """Probabilities (n, 3) as columns `p_negative`, `p_neutral`, `p_positive`."""
-    return pd.DataFrame(np.asarray(probabilities, dtype=float), columns=[f"p_{label}" for label in LABELS])
+    return pd.DataFrame(np.asarray(probabilities, dtype=float), columns=list(P_COLUMNS))

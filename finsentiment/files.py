@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,7 +26,7 @@ from finsentiment.errors import InputError
 
 
 @contextlib.contextmanager
-def full_disk_is_said(path: Path) -> Iterator[None]:
+def report_full_disk(path: Path) -> Iterator[None]:
     """Turn what libraries raise when they find no room to write `path` into an OSError that says so.
 
     Safetensors, PyTorch and SQLite have errors of their own for a full disk.
@@ -41,7 +43,7 @@ def full_disk_is_said(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place only if the block ends without error.
 
     At the temporary path a file or a folder may be made. After an error nothing is left of it, and an
@@ -51,7 +53,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         scratch = Path(folder) / path.name
-        with full_disk_is_said(path):
+        with report_full_disk(path):
             yield scratch
         if scratch.is_dir() and path.is_dir():
             os.replace(path, Path(folder) / "old")
@@ -66,7 +68,7 @@ def read_input(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror}); correct the path in params.yaml") from None
 
 
-def read_csv(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
+def read_csv_text(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
     """A user's UTF-8 CSV file with a header that names the `required` columns: all values as text, by line number.
 
     Read with `csv` and not with pandas, which knows no line numbers, fills up a row with too few values and
@@ -110,7 +112,7 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with whole(path) as scratch:
+    with atomic_path(path) as scratch:
         scratch.write_bytes(content)
 
 
@@ -119,12 +121,12 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def rounded(value: Any, digits: int = 6) -> Any:
+def round_figures(value: Any, digits: int = 6) -> Any:
     """`value` with every float in it rounded to `digits` significant digits, NaN and infinity as None."""
     if isinstance(value, dict):
-        return {str(key): rounded(item, digits) for key, item in value.items()}
+        return {str(key): round_figures(item, digits) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [rounded(item, digits) for item in value]
+        return [round_figures(item, digits) for item in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float):
@@ -134,7 +136,7 @@ def rounded(value: Any, digits: int = 6) -> Any:
 
 def write_json(path: str | Path, value: dict[str, Any]) -> None:
     """Write a metrics tree as JSON: sorted keys, floats to six significant digits."""
-    write_text(path, json.dumps(rounded(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(round_figures(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as Parquet without pandas metadata, so that equal tables are equal bytes."""
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    with whole(path) as scratch:
+    with atomic_path(path) as scratch:
         pq.write_table(arrow, scratch, compression="zstd")
 
 
@@ -178,6 +180,14 @@ def _missing(path: str | Path) -> InputError:
 def _broken(path: str | Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:150]
     return InputError(f"{path}: not what the pipeline wrote ({reason}); delete it and run `dvc repro`")
+
+
+def without_folders(text: str) -> str:
+    """Parameters or a lock file as text, of each file outside the repository only the name.
+
+    Its folder tells of a machine, not of the run.
+    """
+    return re.sub(r": /\S*/", ": ", text)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -201,9 +211,7 @@ def cache_folder(*parts: str) -> Path:
 
     It lies outside the repository so that experiments in other work trees find what one run fetched.
     """
-    root = os.environ.get("FINSENTIMENT_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finsentiment"
-    folder = base.joinpath(*parts)
+    folder = Path(os.environ.get("FINSENTIMENT_CACHE") or platformdirs.user_cache_dir("finsentiment"), *parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:

@@ -1,19 +1,27 @@
-"""Every parameter of the pipeline, typed, with its unit and bounds."""
+"""Every parameter of the pipeline: type, bounds, what it means and its unit."""
 
 from __future__ import annotations
 
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from finsentiment.arms import OTHER_READERS
 from finsentiment.errors import InputError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Path = Annotated[str, Field(min_length=1)]
+FilePath = Annotated[str, Field(min_length=1)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _is_a_reader(name: str) -> str:
+    if name not in OTHER_READERS:
+        raise ValueError(f"expected one of {', '.join(OTHER_READERS)}")
+    return name
 
 
 class Section(BaseModel):
@@ -25,23 +33,33 @@ class Section(BaseModel):
 class Corpus(Section):
     """Where the labelled sentences come from."""
 
-    source: Literal["sample", "phrasebank", "csv"]
-    path: Path
-    agreement: Literal[50, 66, 75, 100]
+    source: Literal["sample", "phrasebank", "csv"] = Field(description="kind of source")
+    path: FilePath = Field(description="the file of that source; a .json file says where on the model hub it is")
+    agreement: Literal[50, 66, 75, 100] = Field(description="PhraseBank only: least agreement of annotators, percent")
 
 
 class Simulated(Section):
     """The market with known truth. Returns are fractions of the price (0.01 = 1 %)."""
 
-    tickers: Annotated[int, Field(ge=2, le=500)]
-    sessions: Annotated[int, Field(ge=60, le=5000)]
-    start: str
-    news_per_session: Annotated[float, Field(gt=0, le=20)]
-    follow: Annotated[float, Field(ge=0, lt=1)]
-    volatility: Annotated[float, Field(gt=0, lt=0.2)]
-    reaction: Annotated[float, Field(ge=0, lt=0.2)]
-    drift: Annotated[float, Field(gt=-0.2, lt=0.2)]
-    drift_sessions: Annotated[int, Field(ge=1, le=63)]
+    tickers: Annotated[int, Field(ge=2, le=500)] = Field(description="number of companies")
+    sessions: Annotated[int, Field(ge=60, le=5000)] = Field(description="length, exchange sessions")
+    start: str = Field(description="date from which the first session is taken, YYYY-MM-DD")
+    news_per_session: Annotated[float, Field(gt=0, le=20)] = Field(
+        description="mean number of headlines per ticker and session"
+    )
+    follow: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share of the news that tells of the move that has just been"
+    )
+    volatility: Annotated[float, Field(gt=0, lt=0.2)] = Field(
+        description="daily standard deviation of a ticker's own return, fraction of the price"
+    )
+    reaction: Annotated[float, Field(ge=0, lt=0.2)] = Field(
+        description="return while the market learns of a headline, fraction of the price per unit of tone"
+    )
+    drift: Annotated[float, Field(gt=-0.2, lt=0.2)] = Field(
+        description="return after that, fraction of the price per unit of tone; 0 = nothing to forecast"
+    )
+    drift_sessions: Annotated[int, Field(ge=1, le=63)] = Field(description="sessions over which the drift is spread")
 
     @field_validator("start")
     @classmethod
@@ -54,19 +72,25 @@ class Simulated(Section):
 class Market(Section):
     """Where news and prices come from."""
 
-    source: Literal["simulated", "stocknet", "tables"]
-    path: Path
-    exchange: str
-    simulated: Simulated
+    source: Literal["simulated", "stocknet", "tables"] = Field(description="kind of source")
+    path: FilePath = Field(
+        description="simulated: headlines with their tone; stocknet: clone or archive; tables: folder of news, prices"
+    )
+    exchange: str = Field(description="calendar code of exchange_calendars, such as XNYS")
+    simulated: Simulated = Field(description="the simulated market")
 
 
 class Split(Section):
     """Shares are of all sentences; the rest trains."""
 
-    test_share: Share
-    validation_share: Share
-    twin_threshold: Annotated[float, Field(ge=0.3, le=1)]
-    test_file: Path
+    test_share: Share = Field(description="share of the sentences that is drawn for the test")
+    validation_share: Share = Field(description="share of the sentences that is drawn for validation")
+    twin_threshold: Annotated[float, Field(ge=0.3, le=1)] = Field(
+        description="token Jaccard similarity from which two sentences are twins"
+    )
+    test_file: FilePath = Field(
+        description="CSV text[,label] of the sentences that must be the test; an empty list: a share is drawn"
+    )
 
     @model_validator(mode="after")
     def _leaves_some_to_train_on(self) -> Split:
@@ -78,15 +102,21 @@ class Split(Section):
 class Model(Section):
     """The base model."""
 
-    spec: Annotated[str, Field(pattern=r"^(wheel:[\w.-]+==[\w.]+|hub:[\w.-]+/[\w.-]+@\w+|path:.+)$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    spec: Annotated[str, Field(pattern=r"^(wheel:[\w.-]+==[\w.]+|hub:[\w.-]+/[\w.-]+@\w+|path:.+)$")] = Field(
+        description="wheel:NAME==VERSION, hub:OWNER/NAME@REVISION or path:DIR"
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        description="SHA-256 of the GGUF in the wheel, or of the model folder; null: not checked (hub only)"
+    )
 
 
 class Prompt(Section):
-    """A question to the base model; `answers` stand for negative, neutral and positive, in this order."""
+    """A question to the base model."""
 
-    template: str
-    answers: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=3, max_length=3)]
+    template: str = Field(description="the question, with {text} once")
+    answers: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=3, max_length=3)] = Field(
+        description="words that stand for negative, neutral and positive, in this order"
+    )
 
     @field_validator("template")
     @classmethod
@@ -99,114 +129,139 @@ class Prompt(Section):
 class Baseline(Section):
     """The zero-shot reading: every prompt is tried with every number of shots, on validation sentences."""
 
-    prompts: Annotated[list[Prompt], Field(min_length=1)]
-    shots: Annotated[list[Annotated[int, Field(ge=0, le=64)]], Field(min_length=1)]
-    choice_sentences: Count
+    prompts: Annotated[list[Prompt], Field(min_length=1)] = Field(description="questions to try")
+    shots: Annotated[list[Annotated[int, Field(ge=0, le=64)]], Field(min_length=1)] = Field(
+        description="numbers of answered examples before the question to try"
+    )
+    choice_sentences: Count = Field(description="validation sentences, at most, on which prompt and shots are chosen")
 
 
 class Lora(Section):
-    """The adapter. `layers` counts from the top of the layers in use."""
+    """The LoRA adapter."""
 
-    r: Annotated[int, Field(ge=1, le=512)]
-    alpha: Annotated[int, Field(ge=1)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    layers: Count
+    r: Annotated[int, Field(ge=1, le=512)] = Field(description="rank of the update of each linear map")
+    alpha: Annotated[int, Field(ge=1)] = Field(description="scale: the update is multiplied by alpha / r")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of inputs dropped in training")
+    layers: Count = Field(description="number of layers with adapters, from the top of the layers in use")
 
 
 class Finetune(Section):
-    """The fine-tuning recipe. `depth` counts layers of the base model from the bottom; None takes all."""
+    """The fine-tuning recipe."""
 
-    depth: Count | None
-    echo: bool
-    lora: Lora
-    quantization: Literal["none", "int8", "nf4"]
-    learning_rate: Positive
-    head_learning_rate: Positive
-    epochs: Count
-    batch_size: Count
-    gradient_accumulation: Count
-    warmup_share: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: NonNegative
-    average: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    max_tokens: Annotated[int, Field(ge=8)]
-    patience: Count
+    depth: Count | None = Field(description="number of base-model layers in use, from the bottom; null: all")
+    echo: bool = Field(description="whether layers below the adapters read each sentence twice")
+    lora: Lora = Field(description="the LoRA adapter")
+    quantization: Literal["none", "int8", "nf4"] = Field(description="of the base model's weights")
+    learning_rate: Positive = Field(description="peak learning rate of the adapters, per step")
+    head_learning_rate: Positive = Field(description="peak learning rate of the classification head, per step")
+    epochs: Count = Field(description="passes over the training sentences")
+    batch_size: Count = Field(description="sentences per forward pass")
+    gradient_accumulation: Count = Field(description="forward passes per step of the optimiser")
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the steps with a rising rate")
+    weight_decay: NonNegative = Field(description="decoupled weight decay of AdamW")
+    average: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="decay per step of the moving average of the weights; 0: none"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share of the target probability that is spread over all classes"
+    )
+    max_tokens: Annotated[int, Field(ge=8)] = Field(description="tokens after which a sentence is cut")
+    patience: Count = Field(description="epochs without a better validation macro F1 before training stops")
 
 
 class Evaluate(Section):
     """The evaluation on the test sentences."""
 
-    target_accuracy: Share
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    calibration_bins: Annotated[int, Field(ge=2, le=100)]
-    worst_errors: Annotated[int, Field(ge=0)]
-    transfer_file: Path
+    target_accuracy: Share = Field(description="accuracy that is aimed at")
+    bootstrap_samples: Annotated[int, Field(ge=100)] = Field(description="resamples for the intervals")
+    calibration_bins: Annotated[int, Field(ge=2, le=100)] = Field(description="bins of the calibration error")
+    worst_errors: Annotated[int, Field(ge=0)] = Field(description="number of errors to list, at most")
+    transfer_file: FilePath = Field(
+        description="CSV text,label of another domain, never trained on; an empty list: none"
+    )
 
 
 class ScoreNews(Section):
-    """The scoring of news, by the fine-tuned model and by `readers`; `names` lists companies for `masked`."""
+    """The scoring of news."""
 
-    batch_tokens: Annotated[int, Field(ge=64)]
-    readers: list[Literal["lexicon", "zero_shot", "masked"]]
-    names: Path
+    batch_tokens: Annotated[int, Field(ge=64)] = Field(description="padded tokens per forward pass")
+    readers: list[Annotated[str, AfterValidator(_is_a_reader)]] = Field(
+        description=f"readers beside the fine-tuned model: {', '.join(OTHER_READERS)}"
+    )
+    names: FilePath = Field(description="CSV ticker,name of the companies that the reader masked hides")
 
 
 class Features(Section):
     """The features; every length is in exchange sessions."""
 
-    horizon: Annotated[int, Field(ge=1, le=63)]
-    window: Annotated[int, Field(ge=5, le=252)]
-    half_life: Positive
-    surprise_window: Annotated[int, Field(ge=5, le=504)]
+    horizon: Annotated[int, Field(ge=1, le=63)] = Field(description="from entry (an open) to exit (an open), sessions")
+    window: Annotated[int, Field(ge=5, le=252)] = Field(description="price history, sessions")
+    half_life: Positive = Field(description="of the decayed mean of sentiment, sessions")
+    surprise_window: Annotated[int, Field(ge=5, le=504)] = Field(
+        description="the ticker's own past that a surprise is measured against, sessions"
+    )
 
 
 class LightGBM(Section):
     """LightGBM's own settings."""
 
-    trees: Count
-    learning_rate: Positive
-    leaves: Annotated[int, Field(ge=2)]
-    min_leaf: Annotated[float, Field(gt=0, lt=0.5)]
-    column_share: Annotated[float, Field(gt=0, le=1)]
-    row_share: Annotated[float, Field(gt=0, le=1)]
-    bins: Annotated[int, Field(ge=2, le=255)]
+    trees: Count = Field(description="number of trees")
+    learning_rate: Positive = Field(description="weight of each tree")
+    leaves: Annotated[int, Field(ge=2)] = Field(description="leaves per tree, at most")
+    min_leaf: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        description="share of the rows that a tree sees in a leaf, at least"
+    )
+    column_share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the features drawn for each tree")
+    row_share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the rows drawn for each tree")
+    bins: Annotated[int, Field(ge=2, le=255)] = Field(description="values of a feature told apart, at most")
 
 
 class Backtest(Section):
     """The walk-forward and the verdict."""
 
-    train_sessions: Annotated[int, Field(ge=20)]
-    test_sessions: Count
-    embargo: Annotated[int, Field(ge=0)]
-    seeds: Count
-    min_tickers: Annotated[int, Field(ge=2)]
-    cost_bps: NonNegative
-    other_costs_bps: list[NonNegative]
-    trials_before: Annotated[int, Field(ge=0)]
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    placebos: Annotated[int, Field(ge=0)]
-    significance: Annotated[float, Field(gt=0, lt=0.5)]
-    lightgbm: LightGBM
+    train_sessions: Annotated[int, Field(ge=20)] = Field(description="sessions before the first test fold")
+    test_sessions: Count = Field(description="sessions per test fold")
+    embargo: Annotated[int, Field(ge=0)] = Field(
+        description="sessions left out between training labels and the fold, beyond the label's own horizon"
+    )
+    seeds: Count = Field(description="LightGBM models with other seeds, averaged")
+    min_tickers: Annotated[int, Field(ge=2)] = Field(
+        description="tickers with a forward return that a session needs for a rank IC"
+    )
+    cost_bps: NonNegative = Field(
+        description="cost of the equity curves and the deflated Sharpe ratio, basis points per unit of turnover"
+    )
+    other_costs_bps: list[NonNegative] = Field(
+        description="costs that portfolios are shown at too, basis points per unit of turnover"
+    )
+    trials_before: Annotated[int, Field(ge=0)] = Field(
+        description="strategies tried on these data before, which this run doesn't show"
+    )
+    bootstrap_samples: Annotated[int, Field(ge=100)] = Field(description="resamples for the intervals")
+    placebos: Annotated[int, Field(ge=0)] = Field(description="placebos of each kind")
+    significance: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="two-sided level of the verdict")
+    lightgbm: LightGBM = Field(description="LightGBM's own settings")
 
 
 class Params(Section):
     """The whole of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    threads: Annotated[int, Field(ge=1, le=256)]
-    corpus: Corpus
-    market: Market
-    split: Split
-    model: Model
-    baseline: Baseline
-    finetune: Finetune
-    evaluate: Evaluate
-    score_news: ScoreNews
-    features: Features
-    backtest: Backtest
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(description="of everything that is drawn")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(description="CPU threads; the same number, the same bytes")
+    device: Device = Field(description="where language models compute; auto: cuda, else mps, else cpu")
+    corpus: Corpus = Field(description="the labelled sentences")
+    market: Market = Field(description="the news and prices")
+    split: Split = Field(description="train, validation and test")
+    model: Model = Field(description="the base model")
+    baseline: Baseline = Field(description="the zero-shot reading")
+    finetune: Finetune = Field(description="the fine-tuning recipe")
+    evaluate: Evaluate = Field(description="the evaluation")
+    score_news: ScoreNews = Field(description="the scoring of news")
+    features: Features = Field(description="the features")
+    backtest: Backtest = Field(description="the walk-forward and the verdict")
 
 
-def validate(tree: dict[str, Any]) -> Params:
+def check_params(tree: dict[str, Any]) -> Params:
     """Check a whole parameter tree.
 
     Raises InputError naming every bad parameter, its value and what was expected.
@@ -227,10 +282,10 @@ def _expected(error: dict[str, Any]) -> str:
     return known.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
 
 
-def prune(params: Section, declared: dict[str, Any]) -> Any:
+def only_declared(params: Section, declared: dict[str, Any]) -> Any:
     """`params` with only the leaves of the nested dict `declared`; the others are absent, not None."""
     kept = {}
     for name, value in declared.items():
-        whole = getattr(params, name)
-        kept[name] = prune(whole, value) if isinstance(whole, Section) else whole
+        leaf = getattr(params, name)
+        kept[name] = only_declared(leaf, value) if isinstance(leaf, Section) else leaf
     return type(params).model_construct(**kept)

@@ -7,8 +7,8 @@ the evaluated model would have read it: a draw from the row of its confusion mat
 Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
 from there. Then the table and the picture are written.
 
-The planted rank IC is that of the feature sentiment_decayed, had every headline been read without error; as read, it is
-lower. It is set by `drift`, whose effect is measured on a few markets of other seeds first.
+The planted rank IC is that of the feature fine_tuned_decayed, had every headline been read without error; as read, it
+is lower. It is set by `drift`, whose effect is measured on a few markets of other seeds first.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dvc.api
 import numpy as np
 import pandas as pd
+from sklearn.metrics import confusion_matrix
 from statsmodels.stats.proportion import proportion_confint
 from tqdm import tqdm
 
-from finsentiment.errors import InputError, command
-from finsentiment.evaluation import codes
+from finsentiment.arms import FINE_TUNED, TRUTH
+from finsentiment.backtest.evidence import rank_ic
+from finsentiment.backtest.run import paired_verdict
+from finsentiment.errors import InputError, run_main
+from finsentiment.features.build import build_features
 from finsentiment.files import sha256_file, write_bytes, write_text
-from finsentiment.market import backtest, features
-from finsentiment.market.evidence import rank_ic
-from finsentiment.market.simulate import Simulation, simulate
-from finsentiment.market.sources import read_headlines
-from finsentiment.params import Params, Simulated, validate
-from finsentiment.pictures import verdicts_picture
+from finsentiment.labels import LABELS
+from finsentiment.market.simulate import Simulation, simulate_market
+from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.params import Params, Simulated
+from finsentiment.reporting.pictures import verdicts_picture
+from stages.parameters import all_params
 
 FOLDER = Path("results/calibration")
 LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05)
@@ -48,7 +51,7 @@ STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_ses
 """The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
 PILOT = {"drift": 0.001, "markets": 8}
 HEADLINES = "data/sample/headlines.csv"
-CODE = ("backtest", "evidence", "features", "sessions", "simulate", "verdict", "walkforward")
+CODE = ("arms.py", "backtest/*.py", "features/*.py", "market/sessions.py", "market/simulate.py")
 
 
 def confusion_shares(path: str) -> np.ndarray:
@@ -57,8 +60,7 @@ def confusion_shares(path: str) -> np.ndarray:
         table = pd.read_csv(path)
     except OSError:
         raise InputError(f"{path} is missing: run `dvc repro evaluate` first, or check it out of git") from None
-    counts = np.zeros((3, 3))
-    np.add.at(counts, (codes(table["actual"]), codes(table["predicted"])), 1)
+    counts = confusion_matrix(table["actual"], table["predicted"], labels=LABELS)
     return counts / counts.sum(axis=1, keepdims=True)
 
 
@@ -68,17 +70,17 @@ def as_read(tone: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
     return (rng.random((len(tone), 1)) > chance[:, :2]).sum(axis=1) - 1.0
 
 
-def market(section: Simulated, exchange: str, headlines: pd.DataFrame, drift: float, seed: int) -> Simulation:
+def stocknet_sized(section: Simulated, exchange: str, headlines: pd.DataFrame, drift: float, seed: int) -> Simulation:
     """A market of StockNet's size."""
-    return simulate(section.model_copy(update={**STOCKNET, "drift": drift}), exchange, headlines, seed)
+    return simulate_market(section.model_copy(update={**STOCKNET, "drift": drift}), exchange, headlines, seed)
 
 
 def decayed_ic(found: Simulation, score: np.ndarray, params: Params) -> tuple[float, pd.DataFrame]:
     """Mean daily rank IC of the decayed sentiment of these scores, and the features that they make."""
-    scores = pd.DataFrame({"news_id": found.truth["news_id"], "score": score})
-    table, _ = features.build(found.prices, found.news, scores, params.features, params.market.exchange)
+    scores = pd.DataFrame({"news_id": found.truth["news_id"], FINE_TUNED: score})
+    table, _ = build_features(found.prices, found.news, scores, params.features, params.market.exchange)
     session, outcome = pd.factorize(table["session"])[0], table["forward_return"].to_numpy()
-    ic = rank_ic(table["sentiment_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers)
+    ic = rank_ic(table[f"{FINE_TUNED}_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers)
     return float(ic.mean()), table
 
 
@@ -94,15 +96,15 @@ def with_other_effects(table: pd.DataFrame, size: float) -> pd.DataFrame:
     return table.assign(forward_return=table["forward_return"] + effect)
 
 
-def judge(
+def judge_market(
     params: Params, level: float, other: float, drift: float, seed: int, headlines: pd.DataFrame, shares: np.ndarray
 ) -> dict[str, Any]:
     """One market's verdict and the difference that it rests on."""
-    found = market(params.market.simulated, params.market.exchange, headlines, drift, seed)
-    read = as_read(found.truth["tone"].to_numpy(), shares, np.random.default_rng([seed, 2]))
+    found = stocknet_sized(params.market.simulated, params.market.exchange, headlines, drift, seed)
+    read = as_read(found.truth[TRUTH].to_numpy(), shares, np.random.default_rng([seed, 2]))
     ic, table = decayed_ic(found, read, params)
     table = with_other_effects(table, other)
-    value, difference = backtest.paired_verdict(table, params.backtest, params.features.horizon, seed)
+    value, difference = paired_verdict(table, params.backtest, params.features.horizon, seed)
     figures = {"ic_as_read": ic, "gain": difference.mean, "hac_t": difference.hac_t}
     return {"level": level, "other": other, "seed": seed, "verdict": value, **figures}
 
@@ -114,13 +116,13 @@ def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
     # The same markets without drift have the same noise, so that taking it away leaves little to chance.
 
     def planted(size: float) -> float:
-        markets = (market(section, exchange, headlines, size, seed) for seed in seeds)
-        return float(np.mean([decayed_ic(found, found.truth["tone"].to_numpy(), params)[0] for found in markets]))
+        markets = (stocknet_sized(section, exchange, headlines, size, seed) for seed in seeds)
+        return float(np.mean([decayed_ic(found, found.truth[TRUTH].to_numpy(), params)[0] for found in markets]))
 
     return drift / (planted(drift) - planted(0.0))
 
 
-def table(done: pd.DataFrame) -> pd.DataFrame:
+def verdict_shares(done: pd.DataFrame) -> pd.DataFrame:
     """Shares of each verdict by planted rank IC, with 95 % intervals (Wilson 1927)."""
     rows = []
     for (level, other), group in done.groupby(["level", "other"]):
@@ -134,7 +136,7 @@ def table(done: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def page(shares: pd.DataFrame, key: str) -> str:
+def calibration_page(shares: pd.DataFrame, key: str) -> str:
     """The table in Markdown."""
     head = ["planted rank IC", "as read", "markets", "gain found", *VERDICTS]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -168,7 +170,7 @@ def page(shares: pd.DataFrame, key: str) -> str:
 def _key(params: Params, shares: np.ndarray) -> str:
     """All that a verdict depends on: markets judged under another key are judged again."""
     settings = [s.model_dump() for s in (params.market.simulated, params.features, params.backtest)]
-    files = [__file__, HEADLINES, *(f"finsentiment/market/{name}.py" for name in CODE)]
+    files = [__file__, HEADLINES, *(str(file) for name in CODE for file in sorted(Path("finsentiment").glob(name)))]
     libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "exchange_calendars")]
     told = [*settings, params.market.exchange, [sha256_file(file) for file in files], libraries, shares.tolist()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
@@ -182,7 +184,7 @@ def main() -> None:
         "--planted", type=int, default=100, help="at each planted rank IC; half as many where prices forecast too"
     )
     given = parser.parse_args()
-    params = validate(dvc.api.params_show("params.yaml"))
+    params = all_params()
     shares, headlines = confusion_shares("metrics/evaluate/confusion.csv"), read_headlines(HEADLINES)
     key = _key(params, shares)
     file = FOLDER / "markets.csv"
@@ -198,7 +200,7 @@ def main() -> None:
     jobs = [job for job in jobs if job not in judged]
     rows = done.to_dict("records")
     with ProcessPoolExecutor(params.threads) as pool, tqdm(total=len(jobs), unit="market", file=sys.stderr) as bar:
-        waiting = [pool.submit(judge, params, v, o, v * per, seed, headlines, shares) for v, o, seed in jobs]
+        waiting = [pool.submit(judge_market, params, v, o, v * per, seed, headlines, shares) for v, o, seed in jobs]
         try:
             for future in as_completed(waiting):
                 rows.append({"key": key, **future.result()})
@@ -208,11 +210,11 @@ def main() -> None:
         except BaseException:  # or it would judge all that wait before it stops
             pool.shutdown(cancel_futures=True)
             raise
-    summary = table(pd.DataFrame(rows))
+    summary = verdict_shares(pd.DataFrame(rows))
     write_bytes(FOLDER / "verdicts.png", verdicts_picture(summary[~summary["other"]], VERDICTS))
-    write_text(FOLDER / "README.md", page(summary, key))
+    write_text(FOLDER / "README.md", calibration_page(summary, key))
     print(summary.round(4).to_string(index=False))
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

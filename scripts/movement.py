@@ -1,7 +1,7 @@
 """StockNet's own task, up or down, by arm of the backtest: run as `python -m scripts.movement NAME` after score_news.
 
 Reads what the last run with market.source=stocknet left in data/, prints the table and writes it to
-results/NAME/movement.json. What the task is, and how it is kept from looking ahead: finsentiment/market/movement.py.
+results/NAME/movement.json. What the task is, and how it is kept from looking ahead: finsentiment/backtest/movement.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import dvc.api
-
-from finsentiment.errors import InputError, command
+from finsentiment.arms import AGAINST, TESTED
+from finsentiment.backtest.movement import judge_movement
+from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_table, write_json
-from finsentiment.market.movement import judge
-from finsentiment.params import validate
+from finsentiment.reporting.words import arm_label
+from stages.parameters import all_params
 
 
 def main() -> None:
@@ -22,19 +22,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="folder below results/")
     given = parser.parse_args()
-    params = validate(dvc.api.params_show("params.yaml"))
+    params = all_params()
     files = ("data/prepared/news.parquet", "data/prepared/prices.parquet", "data/scored/news_scores.parquet")
     if missing := [file for file in files if not Path(file).is_file()]:
         raise InputError(f"{missing[0]} is missing: run `dvc repro score_news` with market.source=stocknet first")
     tables = [read_table(file) for file in files]
     reading = (params.features, params.backtest, params.market.exchange, params.seed, params.threads)
-    found = judge(*tables, *reading)
+    found = judge_movement(*tables, *reading)
     write_json(Path("results") / given.name / "movement.json", found)
     print(
         f"{found['train']} movements to train on, {found['test']} to test on, {found['test_up_share']:.1%} of them up"
     )
     print("| arm | accuracy | 95 % interval | Matthews correlation | 95 % interval |\n|---|---|---|---|---|")
-    for arm, f in [*found["arms"].items(), ("fine_tuned less attention", found["gain"])]:
+    rows = [(arm_label(arm), f) for arm, f in found["arms"].items()]
+    for arm, f in [*rows, (f"{arm_label(TESTED)} less {arm_label(AGAINST)}", found["gain"])]:
         print(
             f"| {arm} | {f['accuracy']:.3f} | {f['accuracy_low']:.3f} to {f['accuracy_high']:.3f} "
             f"| {f['mcc']:+.3f} | {f['mcc_low']:+.3f} to {f['mcc_high']:+.3f} |"
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finsentiment.errors import InputError, command
-from finsentiment.evaluation import calibration_error, codes, confusion, reliability, scores
+from finsentiment.calibration import apply_temperature
+from finsentiment.errors import InputError, run_main
+from finsentiment.evaluation import calibration_error, confusion_counts, reliability_table, score_reading
 from finsentiment.files import read_json, write_bytes, write_text
-from finsentiment.labels import LABELS
-from finsentiment.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
-
-LEVELS = {"50": "less than 66 %", "66": "66 to 75 %", "75": "75 to 100 %", "100": "all agree"}
+from finsentiment.labels import AGREEMENT_LEVELS, LABELS, P_COLUMNS, label_codes, rows_by_agreement
+from finsentiment.reporting.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
 
 
 class Run:
@@ -32,7 +31,7 @@ class Run:
         self.info, self.scores = read_json(folder / "run.json"), read_json(folder / "evaluate.json")
         self.curve = pd.read_csv(folder / "finetune/curve.csv")
         self.table = pd.read_csv(folder / "evaluate/predictions.csv").set_index("sentence_id").sort_index()
-        self.p = self.table[[f"p_{label}" for label in LABELS]].to_numpy()
+        self.p = self.table[list(P_COLUMNS)].to_numpy()
         self.predicted = np.array(LABELS)[self.p.argmax(axis=1)]
 
 
@@ -59,7 +58,7 @@ def _together(runs: list[Run]) -> np.ndarray:
     return np.mean([run.p for run in runs], axis=0)
 
 
-def page(runs: list[Run], title: str, notes: str) -> str:
+def results_page(runs: list[Run], title: str, notes: str) -> str:
     """The page in Markdown."""
     pick = {
         "accuracy": lambda s: s["accuracy"],
@@ -108,7 +107,9 @@ def page(runs: list[Run], title: str, notes: str) -> str:
 
 def _ensemble(runs: list[Run]) -> str:
     table = runs[0].table
-    found = scores(_together(runs), codes(table["label"]), table["agreement"].to_numpy(), samples=2000, seed=0, bins=10)
+    found = score_reading(
+        _together(runs), label_codes(table["label"]), table["agreement"].to_numpy(), samples=2000, seed=0, bins=10
+    )
     agreed = found["per_agreement"].get("100")
     return (
         f"An ensemble of the {len(runs)} (mean of their probabilities): accuracy {found['accuracy']:.3f} "
@@ -129,39 +130,39 @@ def _errors(runs: list[Run]) -> list[str]:
         f"the runs have {', '.join(map(str, single))} errors.",
     ]
     everywhere, wrong = (_by_level(table["agreement"]) for table in (runs[0].table, shared))
-    if everywhere.any():
+    if any(everywhere.values()):
         lines += ["", "| annotators | sentences | errors | share |", "|---|---|---|---|"]
         lines += [
-            f"| {name} | {n} | {k} | {k / n:.1%} |"
-            for name, n, k in zip(LEVELS.values(), everywhere, wrong, strict=True)
-            if n
+            f"| {words} | {everywhere[name]} | {wrong[name]} | {wrong[name] / everywhere[name]:.1%} |"
+            for name, (_, words) in AGREEMENT_LEVELS.items()
+            if everywhere[name]
         ]
     lines += ["", "| label | read as | sentences |", "|---|---|---|"]
     pairs = shared.groupby(["label", "predicted"]).size().sort_values(ascending=False)
     return lines + [f"| {label} | {predicted} | {count} |" for (label, predicted), count in pairs.items()]
 
 
-def _by_level(agreement: pd.Series) -> np.ndarray:
-    """Sentences at each of `LEVELS`, those without a known agreement left out."""
-    return np.bincount(np.digitize(agreement.dropna(), [0.66, 0.75, 1.0]), minlength=len(LEVELS))
+def _by_level(agreement: pd.Series) -> dict[str, int]:
+    """Sentences at each level of agreement, those without a known agreement left out."""
+    return {name: int(rows.sum()) for name, rows in rows_by_agreement(agreement).items()}
 
 
 def pictures(runs: list[Run]) -> dict[str, bytes]:
     """File names and contents of the page's pictures, the runs taken together."""
-    p, labels = np.concatenate([r.p for r in runs]), np.concatenate([codes(r.table["label"]) for r in runs])
-    before = np.concatenate([np.power(r.p, r.scores["temperature"]) for r in runs])
-    before /= before.sum(axis=1, keepdims=True)  # p is softmax(logits / T), so this is softmax(logits)
+    p, labels = np.concatenate([r.p for r in runs]), np.concatenate([label_codes(r.table["label"]) for r in runs])
+    # p is softmax(logits / T), so this is softmax(logits)
+    before = np.concatenate([apply_temperature(np.log(r.p), 1 / r.scores["temperature"]) for r in runs])
     found = {
         "curve.png": curve_picture({run.name: run.curve for run in runs}),
-        "confusion.png": confusion_picture(confusion(p, labels), f"{(p.argmax(1) == labels).mean():.1%} right"),
+        "confusion.png": confusion_picture(confusion_counts(p, labels), f"{(p.argmax(1) == labels).mean():.1%} right"),
         "reliability.png": reliability_picture(
-            reliability(before, labels, 10),
-            reliability(p, labels, 10),
+            reliability_table(before, labels, 10),
+            reliability_table(p, labels, 10),
             (calibration_error(before, labels, 10), calibration_error(p, labels, 10)),
         ),
     }
     levels: dict[str, Any] = {}
-    for key, name in LEVELS.items():
+    for key, (_, name) in AGREEMENT_LEVELS.items():
         at = [run.scores["per_agreement"][key] for run in runs if key in run.scores["per_agreement"]]
         if at:
             right = [level["accuracy"] for level in at]
@@ -183,9 +184,9 @@ def main() -> None:
     notes = root / "notes.md"
     for name, content in pictures(runs).items():
         write_bytes(root / name, content)
-    text = page(runs, given.title or given.name, notes.read_text(encoding="utf-8") if notes.is_file() else "")
+    text = results_page(runs, given.title or given.name, notes.read_text(encoding="utf-8") if notes.is_file() else "")
     write_text(root / "README.md", text)
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

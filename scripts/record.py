@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from finsentiment.errors import InputError, command
-from finsentiment.files import read_table, whole, write_csv, write_json
+from finsentiment.errors import InputError, run_main
+from finsentiment.files import atomic_path, read_table, without_folders, write_csv, write_json
 
 
 def main() -> None:
@@ -34,14 +33,13 @@ def main() -> None:
         if not own.is_file():
             raise InputError(f"{own} is missing: run `dvc repro {stage}` first, from the root")
         sources += [own, *sorted(Path(f"metrics/{stage}").glob("*"))]
-    with whole(Path("results") / given.name) as folder:
+    with atomic_path(Path("results") / given.name) as folder:
         for source in sources:
             _copy(source, folder / source.relative_to("metrics"))
         if "evaluate" in given.stages:
             write_csv(folder / "evaluate/predictions.csv", read_table("data/evaluate/predictions.parquet"))
         for name in ("params.yaml", "dvc.lock"):
-            # Of a file outside the repository only the name: its folder tells of a machine, not of the run.
-            (folder / name).write_text(re.sub(r": /\S*/", ": ", Path(name).read_text()))
+            (folder / name).write_text(without_folders(Path(name).read_text()))
         write_json(folder / "run.json", {"command": given.command, "commit": _commit(), "environment": _environment()})
 
 
@@ -71,4 +69,4 @@ def _environment() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -6,19 +6,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import dvc.api
-
-from finsentiment.errors import command
+from finsentiment.errors import run_main
 from finsentiment.files import read_json
-from finsentiment.params import validate
+from finsentiment.reporting.words import SYSTEMS, p_in_words
+from stages.parameters import all_params
 
-SYSTEMS = {
-    "zero_shot": "zero- or few-shot",
-    "zero_shot_calibrated": "  the same, calibrated",
-    "tfidf": "TF-IDF + logistic reg.",
-    "lexicon": "finance lexicon",
-    "majority": "always the largest class",
-}
 CAVEAT = """\
   A simulated market shows that the method works, not that real returns can be
   forecast: the effect of news is a parameter (market.simulated.drift)."""
@@ -45,14 +37,14 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     """
     baseline, ours, backtest = (read_json(metrics / f"{name}.json") for name in ("baseline", "evaluate", "backtest"))
     lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
-    p = "< 0.001" if lead["mcnemar_p"] < 0.001 else f"= {lead['mcnemar_p']:.3f}"
+    p = p_in_words(lead["mcnemar_p"])
     simulated = market == "simulated"
     words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip()
     return "\n".join(
         [
             f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
             "                              accuracy  95 % interval     macro F1",
-            _row("fine-tuned", ours),
+            _row("fine-tuned model", ours),
             *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
             f"  Lead over the better of two {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
             f"McNemar p {p}",
@@ -75,9 +67,9 @@ def _row(name: str, scores: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print the summary of `metrics/`."""
-    params = validate(dvc.api.params_show("params.yaml"))
+    params = all_params()
     print(summary(Path("metrics"), params.corpus.source, params.market.source))
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

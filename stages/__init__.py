@@ -3,8 +3,8 @@
 import logging
 import sys
 
-from finsentiment.errors import quiet_interrupt
+from finsentiment.errors import report_interrupt
 
-sys.excepthook = quiet_interrupt
+sys.excepthook = report_interrupt
 # It looks for kernels on the model hub as soon as it is imported, and warns of every processor that could use them.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

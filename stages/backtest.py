@@ -5,17 +5,17 @@ Run by DVC, or as `python -m stages.backtest`.
 
 from __future__ import annotations
 
-from finsentiment.errors import command
+from finsentiment.backtest.run import run_backtest
+from finsentiment.errors import run_main
 from finsentiment.files import read_table, write_csv, write_json, write_text
-from finsentiment.market.backtest import run
-from stages.parameters import load
+from stages.parameters import stage_params
 
 
 def main() -> None:
     """Features in; the verdict, its evidence and the plots out."""
-    params = load("backtest")
+    params = stage_params("backtest")
     features = read_table("data/features/features.parquet")
-    result = run(features, params.backtest, params.features.horizon, params.seed, params.threads)
+    result = run_backtest(features, params.backtest, params.features.horizon, params.seed, params.threads)
     for name in ("ic", "equity", "placebo", "importance"):
         write_csv(f"metrics/backtest/{name}.csv", getattr(result, name))
     write_json("metrics/backtest.json", result.metrics)
@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

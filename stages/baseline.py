@@ -10,32 +10,34 @@ from __future__ import annotations
 import pandas as pd
 
 from finsentiment import baselines
-from finsentiment.errors import command
-from finsentiment.evaluation import codes, probability_table, scores
+from finsentiment.errors import run_main
+from finsentiment.evaluation import probability_table, score_reading
 from finsentiment.files import read_table, write_csv, write_json, write_table
-from finsentiment.llm.base import load_causal
-from finsentiment.llm.zero_shot import choose, read
-from stages.parameters import load
+from finsentiment.labels import label_codes
+from finsentiment.llm.base_models import load_causal
+from finsentiment.llm.runtime import start_runtime
+from finsentiment.llm.zero_shot import choose_prompt, read_zero_shot
+from stages.parameters import stage_params
 
 
 def main() -> None:
     """Write each system's probabilities of the test sentences, and its scores."""
-    params = load("baseline")
+    params = stage_params("baseline")
     train, validation, test = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation", "test"))
     texts = test["text"].tolist()
 
-    model, tokenizer = load_causal(params.model, threads=params.threads)
+    model, tokenizer = load_causal(params.model, start_runtime(params.device, params.threads))
     asked = validation.sample(min(params.baseline.choice_sentences, len(validation)), random_state=params.seed)
-    choice = choose(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
+    choice = choose_prompt(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
     write_csv("metrics/baseline/prompts.csv", choice.tried)
     write_json("data/baseline/prompt.json", choice.calibrated.model_dump())
-    raw = read(model, tokenizer, texts, choice.raw)
+    raw = read_zero_shot(model, tokenizer, texts, choice.raw)
     # Mostly the same prompt is the best one both ways, and need not be read twice.
-    calibrated = raw if choice.calibrated == choice.raw else read(model, tokenizer, texts, choice.calibrated)
+    calibrated = raw if choice.calibrated == choice.raw else read_zero_shot(model, tokenizer, texts, choice.calibrated)
     systems = {
-        "majority": baselines.majority(train, texts),
-        "lexicon": baselines.lexicon(train, texts),
-        "tfidf": baselines.tfidf(train, validation, texts),
+        "majority": baselines.majority_baseline(train, texts),
+        "lexicon": baselines.lexicon_baseline(train, texts),
+        "tfidf": baselines.tfidf_baseline(train, validation, texts),
         "zero_shot": raw.raw,
         "zero_shot_calibrated": calibrated.calibrated,
     }
@@ -49,14 +51,14 @@ def main() -> None:
     predictions = pd.concat(tables).sort_values(["sentence_id", "system"])
     write_table("data/baseline/predictions.parquet", predictions)
 
-    labels = codes(test["label"])
+    labels = label_codes(test["label"])
     samples, bins = params.evaluate.bootstrap_samples, params.evaluate.calibration_bins
     metrics = {
-        system: scores(probabilities, labels, test["agreement"], samples=samples, seed=params.seed, bins=bins)
+        system: score_reading(probabilities, labels, test["agreement"], samples=samples, seed=params.seed, bins=bins)
         for system, probabilities in systems.items()
     }
     write_json("metrics/baseline.json", metrics)
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

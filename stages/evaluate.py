@@ -11,95 +11,67 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finsentiment.corpus.cleaning import unique
-from finsentiment.corpus.sources import read_csv
-from finsentiment.errors import command
+from finsentiment.corpus.cleaning import drop_duplicates
+from finsentiment.corpus.sources.csv_file import read_sentences
+from finsentiment.errors import run_main
 from finsentiment.evaluation import (
-    apply_temperature,
-    calibration_error,
-    codes,
-    compare,
-    confusion,
+    confusion_counts,
+    evaluate_logits,
     probability_table,
-    reliability,
-    scores,
+    reliability_table,
+    score_reading,
     worst_errors,
 )
 from finsentiment.files import read_table, write_bytes, write_csv, write_json, write_table
-from finsentiment.labels import LABELS
-from finsentiment.llm.classifier import Reader
-from finsentiment.llm.classifier import load as load_classifier
+from finsentiment.labels import LABELS, label_codes
+from finsentiment.llm.classifier import Reader, load_reader
 from finsentiment.params import Params
-from finsentiment.pictures import confusion_picture, reliability_picture
-from stages.parameters import load
+from finsentiment.reporting.pictures import confusion_picture, reliability_picture
+from stages.parameters import stage_params
 
 
 def main() -> None:
     """Write scores, comparisons, plots and the worst errors."""
-    params = load("evaluate")
-    samples, bins = params.evaluate.bootstrap_samples, params.evaluate.calibration_bins
+    params = stage_params("evaluate")
     test = read_table("data/splits/test.parquet")
-    labels = codes(test["label"])
-
-    classifier = load_classifier("models/adapter", threads=params.threads)
-    logits = classifier.logits(test["text"].tolist())
-    before, after = apply_temperature(logits, 1.0), apply_temperature(logits, classifier.temperature)
-
-    baselines = read_table("data/baseline/predictions.parquet").set_index(["system", "sentence_id"])
-    against = {}
-    for system in baselines.index.unique("system"):
-        theirs = baselines.loc[system].loc[test["sentence_id"]].to_numpy()
-        against[system] = compare(after, theirs, labels, samples=samples, seed=params.seed)
-    # the smaller lead is over the better reading
-    best = min(("zero_shot", "zero_shot_calibrated"), key=lambda system: against[system]["difference"])
-    ours = scores(after, labels, test["agreement"], samples=samples, seed=params.seed, bins=bins)
-    ece_before = calibration_error(before, labels, bins)
-    target = params.evaluate.target_accuracy
-    write_json(
-        "metrics/evaluate.json",
-        {
-            **ours,
-            "ece_before": ece_before,
-            "ece_after": ours["ece"],
-            "temperature": classifier.temperature,
-            "target": {"accuracy": target, "met": ours["accuracy"] >= target},
-            "against": against,
-            "best_zero_shot": {"system": best, **against[best]},
-            **_transfer(classifier, params),
-        },
+    labels = label_codes(test["label"])
+    reader = load_reader("models/adapter", params.device, params.threads)
+    logits = reader.logits(test["text"].tolist())
+    predictions = read_table("data/baseline/predictions.parquet").set_index(["system", "sentence_id"])
+    systems = predictions.index.unique("system")
+    baselines = {system: predictions.loc[system].loc[test["sentence_id"]].to_numpy() for system in systems}
+    found = evaluate_logits(
+        logits, reader.temperature, labels, test["agreement"], baselines, params.evaluate, params.seed
     )
+    write_json("metrics/evaluate.json", found.metrics | _transfer(reader, params))
 
-    predicted = [LABELS[code] for code in after.argmax(axis=1)]
+    predicted = [LABELS[code] for code in found.after.argmax(axis=1)]
     write_csv("metrics/evaluate/confusion.csv", pd.DataFrame({"actual": test["label"], "predicted": predicted}))
-    curves = {"before": reliability(before, labels, bins), "after": reliability(after, labels, bins)}
+    bins = params.evaluate.calibration_bins
+    curves = {name: reliability_table(getattr(found, name), labels, bins) for name in ("before", "after")}
     for scaling, curve in curves.items():
         write_csv(f"metrics/evaluate/reliability_{scaling}.csv", curve)
-    write_csv("metrics/evaluate/errors.csv", worst_errors(test, after, params.evaluate.worst_errors))
-    title = f"Fine-tuned: {ours['accuracy']:.1%} of {len(test)} sentences right"
-    write_bytes("metrics/evaluate/confusion.png", confusion_picture(confusion(after, labels), title))
-    picture = reliability_picture(curves["before"], curves["after"], (ece_before, ours["ece"]))
-    write_bytes("metrics/evaluate/reliability.png", picture)
-    table = pd.concat([test[["sentence_id", "label", "agreement"]], probability_table(after)], axis=1)
+    write_csv("metrics/evaluate/errors.csv", worst_errors(test, found.after, params.evaluate.worst_errors))
+    title = f"Fine-tuned: {found.metrics['accuracy']:.1%} of {len(test)} sentences right"
+    write_bytes("metrics/evaluate/confusion.png", confusion_picture(confusion_counts(found.after, labels), title))
+    errors = (found.metrics["ece_before"], found.metrics["ece_after"])
+    write_bytes("metrics/evaluate/reliability.png", reliability_picture(curves["before"], curves["after"], errors))
+    table = pd.concat([test[["sentence_id", "label", "agreement"]], probability_table(found.after)], axis=1)
     write_table("data/evaluate/predictions.parquet", table)
 
 
-def _transfer(classifier: Reader, params: Params) -> dict[str, Any]:
+def _transfer(reader: Reader, params: Params) -> dict[str, Any]:
     """Scores on the labelled sentences of another domain, if a file of them is given."""
-    rows = read_csv(params.evaluate.transfer_file, required=("text", "label"))
+    rows = read_sentences(params.evaluate.transfer_file)
     if rows.empty:
         return {}
-    kept, refused = unique(rows)
-    labels = codes(kept["label"])
-    found = scores(
-        apply_temperature(classifier.logits(kept["text"].tolist()), classifier.temperature),
-        labels,
-        kept.get("agreement"),
-        samples=params.evaluate.bootstrap_samples,
-        seed=params.seed,
-        bins=params.evaluate.calibration_bins,
-    )
+    kept, refused = drop_duplicates(rows)
+    labels = label_codes(kept["label"])
+    p = reader.probabilities(reader.logits(kept["text"].tolist()))
+    samples, bins = params.evaluate.bootstrap_samples, params.evaluate.calibration_bins
+    found = score_reading(p, labels, kept.get("agreement"), samples=samples, seed=params.seed, bins=bins)
     return {"transfer": {**found, "refused": refused, "largest_class": np.bincount(labels).max() / len(labels)}}
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -1,4 +1,4 @@
-"""The parameters of a stage, as DVC knows them."""
+"""The one loader of parameters: those of a stage, or all, as DVC knows them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from finsentiment.errors import InputError
-from finsentiment.params import Params, prune, validate
+from finsentiment.params import Params, check_params, only_declared
 
 
-def load(stage: str) -> Params:
+def all_params() -> Params:
+    """Every parameter of params.yaml, checked and typed.
+
+    DVC reads the file (PyYAML alone takes `1e-05`, as DVC writes it, for a string).
+
+    Raises InputError that names every bad parameter.
+    """
+    tree = _show("params.yaml", "params.yaml")
+    return check_params(tree if isinstance(tree, dict) else {})
+
+
+def stage_params(stage: str) -> Params:
     """The parameters that `stage` declares in dvc.yaml, checked and typed, and only those.
 
-    Reading any other leaf raises AttributeError, so a stage can't depend on what DVC doesn't know of.
-    DVC reads the file (PyYAML alone takes `1e-05`, as DVC writes it, for a string). The whole file is
-    checked, so that a mistake anywhere is reported by the first stage that runs.
+    Reading any other leaf raises AttributeError, so a stage can't depend on what DVC doesn't know of. The whole file
+    is checked, so that a mistake anywhere is reported by the first stage that runs.
     """
-    everything = _show("params.yaml", "params.yaml")
-    params = validate(everything if isinstance(everything, dict) else {})
-    return prune(params, _show("dvc.yaml", stages=stage))
+    return only_declared(all_params(), _show("dvc.yaml", stages=stage))
 
 
 def _show(file: str, *targets: str, **options: str) -> dict[str, Any]:

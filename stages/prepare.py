@@ -5,18 +5,19 @@ Run by DVC, or as `python -m stages.prepare`.
 
 from __future__ import annotations
 
-from finsentiment.corpus import cleaning, eda, sources, twins
-from finsentiment.errors import command
+from finsentiment.corpus import cleaning, description, twins
+from finsentiment.corpus.load import load_corpus
+from finsentiment.errors import run_main
 from finsentiment.files import write_bytes, write_csv, write_json, write_table
-from finsentiment.market.sources import load as load_market
-from stages.parameters import load
+from finsentiment.market.load import load_market
+from stages.parameters import stage_params
 
 
 def main() -> None:
     """Write the prepared tables, and the figures and pictures of what is in them."""
-    params = load("prepare")
-    rows = sources.load(params.corpus)
-    sentences, refused = cleaning.clean(rows, params.corpus.source, params.corpus.path)
+    params = stage_params("prepare")
+    rows = load_corpus(params.corpus)
+    sentences, refused = cleaning.clean_corpus(rows, params.corpus.source, params.corpus.path)
     sentences["twin_group"] = twins.twin_groups(sentences, params.split.twin_threshold)
     market = load_market(params.market, params.seed)
 
@@ -31,16 +32,16 @@ def main() -> None:
                 "rows_in": len(rows),
                 "rows_out": len(sentences),
                 "refused": refused,
-                **eda.describe(sentences),
+                **description.describe_corpus(sentences),
             },
             "market": {"refused": market.refused, **market.facts},
         },
     )
-    write_csv("metrics/prepare/classes.csv", eda.class_table(sentences))
-    write_csv("metrics/prepare/lengths.csv", eda.length_table(sentences))
-    write_csv("metrics/prepare/samples.csv", eda.sample_table(sentences, params.seed))
-    write_bytes("metrics/prepare/eda.png", eda.picture(sentences))
+    write_csv("metrics/prepare/classes.csv", description.class_table(sentences))
+    write_csv("metrics/prepare/lengths.csv", description.length_table(sentences))
+    write_csv("metrics/prepare/samples.csv", description.sample_table(sentences, params.seed))
+    write_bytes("metrics/prepare/eda.png", description.corpus_picture(sentences))
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

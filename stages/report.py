@@ -5,15 +5,15 @@ Run by DVC, or as `python -m stages.report`.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
-from finsentiment.errors import command
-from finsentiment.files import read_json, sha256_file, sha256_folder, write_text
-from finsentiment.pictures import curve_picture
-from finsentiment.report import page
+from finsentiment.errors import run_main
+from finsentiment.files import read_json, sha256_file, sha256_folder, without_folders, write_text
+from finsentiment.reporting.page import report_page
+from finsentiment.reporting.pictures import curve_picture
+from stages.parameters import stage_params
 
 STAGES = ("prepare", "baseline", "finetune", "evaluate", "build_features", "backtest")
 RESTS_ON = (
@@ -26,17 +26,18 @@ RESTS_ON = (
 
 def main() -> None:
     """Write the page."""
+    params = stage_params("report")
     metrics = {stage: read_json(f"metrics/{stage}.json") for stage in STAGES}
     tables = {name: pd.read_csv(f"metrics/backtest/{name}.csv") for name in ("ic", "equity", "placebo", "importance")}
+    tables["confusion"] = pd.read_csv("metrics/evaluate/confusion.csv")
     pictures = {name: Path(f"metrics/evaluate/{name}.png").read_bytes() for name in ("confusion", "reliability")}
     pictures["curve"] = curve_picture({"this run": pd.read_csv("metrics/finetune/curve.csv")})
-    # Of a file outside the repository only the name: its folder tells of a machine, not of the run.
-    parameters = re.sub(r": /\S*/", ": ", Path("params.yaml").read_text(encoding="utf-8"))
+    parameters = without_folders(Path("params.yaml").read_text(encoding="utf-8"))
     hashes = {name: sha256_file(name) for name in RESTS_ON} | {"models/adapter": sha256_folder("models/adapter")}
     words = Path("metrics/backtest/verdict.txt").read_text(encoding="utf-8").strip()
-    simulated = re.search(r"source: simulated\b", parameters) is not None
-    write_text("metrics/report.html", page(metrics, tables, pictures, words, parameters, hashes, simulated))
+    simulated = params.market.source == "simulated"
+    write_text("metrics/report.html", report_page(metrics, tables, pictures, words, parameters, hashes, simulated))
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -7,25 +7,32 @@ equal scores are no evidence (test_backtest), what comes after an open moves no 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from finsentiment.market import features, walkforward
-from finsentiment.market.backtest import paired_verdict
-from finsentiment.market.sessions import calendar, entry_session
-from finsentiment.market.simulate import Simulation, simulate
-from finsentiment.market.sources import checked, read_headlines
-from finsentiment.params import Params, validate
+from finsentiment.backtest import walkforward
+from finsentiment.backtest.run import paired_verdict
+from finsentiment.features import build as building
+from finsentiment.features import look_ahead
+from finsentiment.features.build import build_features
+from finsentiment.features.columns import lagged
+from finsentiment.features.panel import to_panel
+from finsentiment.market.checks import check_market
+from finsentiment.market.sessions import calendar, next_open
+from finsentiment.market.simulate import Simulation, simulate_market
+from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.params import Params, check_params
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    params = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
     # At the level of params.yaml a few such markets in a hundred have a verdict by chance; an attack's is no accident.
     quick = params.backtest.model_copy(update={"train_sessions": 120, "seeds": 1, "placebos": 20, "significance": 0.01})
     return params.model_copy(update={"backtest": quick})
@@ -34,18 +41,18 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def driftless(params: Params) -> Simulation:
     quiet = params.market.simulated.model_copy(update={"drift": 0.0, "sessions": 300, "tickers": 20})
-    return simulate(quiet, "XNYS", read_headlines(ROOT / "data/sample/headlines.csv"), seed=4)
+    return simulate_market(quiet, "XNYS", read_headlines(ROOT / "data/sample/headlines.csv"), seed=4)
 
 
-def built(found: Simulation, params: Params, **changes: pd.DataFrame) -> pd.DataFrame:
-    """Features of the market with the true tones as scores, some of its tables exchanged."""
+def built(found: Simulation, params: Params, **changes: Any) -> pd.DataFrame:
+    """Features of the market with the true tones as scores, some of the arguments exchanged."""
     tables = {
         "prices": found.prices,
         "news": found.news,
-        "scores": found.truth.rename(columns={"tone": "score"}),
+        "scores": found.truth.rename(columns={"truth": "fine_tuned"}),
         **changes,
     }
-    return features.build(**tables, features=params.features, exchange="XNYS")[0]
+    return build_features(**tables, features=params.features, exchange="XNYS")[0]
 
 
 def test_on_a_market_without_drift_the_truth_itself_is_no_evidence(driftless, params):
@@ -53,29 +60,29 @@ def test_on_a_market_without_drift_the_truth_itself_is_no_evidence(driftless, pa
 
 
 def test_features_that_peek_one_session_ahead_make_a_verdict_and_the_check_refuses_them(driftless, params, monkeypatch):
-    honest = features.sentiment_features
+    honest = building.sentiment_features
 
     def peeking(*arguments):
-        return {name: features._lag(array, -1, 0.0) for name, array in honest(*arguments).items()}
+        return {name: lagged(array, -1, 0.0) for name, array in honest(*arguments).items()}
 
-    monkeypatch.setattr(features, "sentiment_features", peeking)
+    monkeypatch.setattr(building, "sentiment_features", peeking)
     leaking = built(driftless, params)
     assert paired_verdict(leaking, params.backtest, 1, 5)[0] == "improves"
-    scores = driftless.truth.rename(columns={"tone": "score"})
-    with pytest.raises(features.LookAhead, match="look-ahead: sentiment_"):
-        features.check_no_look_ahead(leaking, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
+    scores = driftless.truth.rename(columns={"truth": "fine_tuned"})
+    with pytest.raises(look_ahead.LookAhead, match="look-ahead: fine_tuned_"):
+        look_ahead.check_no_look_ahead(leaking, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
 
 
-def test_news_that_counts_for_the_session_it_was_published_in_is_refused_too(driftless, params, monkeypatch):
+def test_news_that_counts_for_the_session_it_was_published_in_is_refused_too(driftless, params):
     def same_day(published: pd.Series, exchange: str) -> pd.Series:
-        return entry_session(published - pd.Timedelta(hours=12), exchange)
+        return next_open(published - pd.Timedelta(hours=12), exchange)
 
-    monkeypatch.setattr(features, "entry_session", same_day)
-    early = built(driftless, params)
-    monkeypatch.undo()
-    scores = driftless.truth.rename(columns={"tone": "score"})
-    with pytest.raises(features.LookAhead):
-        features.check_no_look_ahead(early, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
+    early = built(driftless, params, entry_rule=same_day)
+    scores = driftless.truth.rename(columns={"truth": "fine_tuned"})
+    tables = (driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
+    with pytest.raises(look_ahead.LookAhead):
+        look_ahead.check_no_look_ahead(early, *tables, entry_rule=same_day)
+    look_ahead.check_no_look_ahead(built(driftless, params), *tables)
 
 
 def test_labels_that_overlap_the_fold_are_what_the_purge_keeps_out(driftless, params):
@@ -88,7 +95,7 @@ def test_labels_that_overlap_the_fold_are_what_the_purge_keeps_out(driftless, pa
 
 @pytest.mark.parametrize("stamp", ["one second before the close", "at the close", "one second before the next open"])
 def test_a_headline_around_the_close_counts_for_the_next_session(driftless, params, stamp):
-    known, panel = calendar("XNYS"), features.to_panel(driftless.prices, "XNYS")
+    known, panel = calendar("XNYS"), to_panel(driftless.prices, "XNYS")
     day = panel.sessions[100]
     second = pd.Timedelta(seconds=1)
     moment = {
@@ -99,17 +106,17 @@ def test_a_headline_around_the_close_counts_for_the_next_session(driftless, para
     headline = driftless.news.iloc[[0]].assign(news_id="late", published_at=moment.as_unit("us"))
     headline["ticker"] = quiet_ticker(driftless, panel.sessions[99:103])
     news = pd.concat([driftless.news, headline], ignore_index=True)
-    truth = driftless.truth.rename(columns={"tone": "score"})
-    scores = pd.concat([truth, pd.DataFrame({"news_id": ["late"], "score": [0.77]})], ignore_index=True)
+    truth = driftless.truth.rename(columns={"truth": "fine_tuned"})
+    scores = pd.concat([truth, pd.DataFrame({"news_id": ["late"], "fine_tuned": [0.77]})], ignore_index=True)
     table = built(driftless, params, news=news, scores=scores).set_index(["session", "ticker"])
     ticker = headline["ticker"].iloc[0]
-    levels = [table.loc[(panel.sessions[100 + k], ticker), "sentiment_level"] for k in range(3)]
+    levels = [table.loc[(panel.sessions[100 + k], ticker), "fine_tuned_level"] for k in range(3)]
     assert levels == [0, 0.77, 0]
 
 
 def quiet_ticker(found: Simulation, sessions: pd.DatetimeIndex) -> str:
     """A company without news that counts for any of the sessions."""
-    entry = entry_session(found.news["published_at"], "XNYS")
+    entry = next_open(found.news["published_at"], "XNYS")
     return min(set(found.news["ticker"]) - set(found.news["ticker"][entry.isin(sessions)]))
 
 
@@ -120,7 +127,7 @@ def test_prices_revised_later_change_nothing_known_before(driftless, params):
     later = revised["session"] >= cut
     revised.loc[later, ["open", "high", "low", "close"]] *= 1.07
     after = built(driftless, params, prices=revised)
-    names = [name for name in before if name.startswith(("price_", "attention_", "sentiment_"))]
+    names = [name for name in before if name.startswith(("price_", "attention_", "fine_tuned_"))]
     rows = before["session"] <= cut
     pd.testing.assert_frame_equal(before.loc[rows, names], after.loc[rows, names])
 
@@ -155,5 +162,5 @@ def test_a_day_on_which_one_ticker_alone_has_news_is_judged_like_any_other(drift
 
 def test_repeated_news_is_refused_and_counted(driftless, params):
     news = pd.concat([driftless.news, driftless.news], ignore_index=True)
-    found = checked(news, driftless.prices, {}, "XNYS", ("news", "prices"))
+    found = check_market(news, driftless.prices, {}, "XNYS", ("news", "prices"))
     assert found.refused["news_duplicate"] == len(driftless.news) == found.facts["news_out"]

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finsentiment.backtest.evidence import Estimate
+from finsentiment.backtest.placebos import rank_among_placebos
+from finsentiment.backtest.portfolio import portfolio_metrics, sharpe, trade_forecast, weights_of
+from finsentiment.backtest.run import paired_verdict, run_backtest
+from finsentiment.backtest.verdict import Evidence, decide_verdict
 from finsentiment.errors import InputError
-from finsentiment.files import rounded
-from finsentiment.market.backtest import paired_verdict, run
-from finsentiment.market.evidence import Estimate, rank_among_placebos
-from finsentiment.market.features import HORIZONS
-from finsentiment.market.portfolio import portfolio_metrics, sharpe, trade, weights_of
-from finsentiment.market.verdict import Evidence, verdict
+from finsentiment.features.build import HORIZONS
+from finsentiment.files import round_figures
 from finsentiment.params import Backtest, LightGBM
 
 PARAMS = Backtest(
@@ -49,8 +50,8 @@ def market(effect, seed=0, tickers=15, sessions=150):
             "price_volatility": rng.random(len(session)),
             "attention_covered": covered.astype(float),
             "attention_count": np.log1p(covered * rng.integers(1, 4, len(session)).astype(float)),
-            "sentiment_level": score,
-            "sentiment_size": np.abs(score),
+            "fine_tuned_level": score,
+            "fine_tuned_size": np.abs(score),
             "tradable": True,
             "forward_return": forward,
             **{f"return_{h}": forward for h in HORIZONS},
@@ -64,7 +65,7 @@ def planted(score, covered, session):
 
 @pytest.fixture(scope="module")
 def found():
-    return run(market(planted), PARAMS, horizon=1, seed=5, threads=1)
+    return run_backtest(market(planted), PARAMS, horizon=1, seed=5, threads=1)
 
 
 def test_a_planted_signal_improves_the_forecast(found):
@@ -77,9 +78,9 @@ def test_a_planted_signal_improves_the_forecast(found):
     assert figures["spa_p"] < 0.05
     assert list(figures["ic_by"]["news"]) == ["no news", "one headline", "more"]
     assert figures["ic_by"]["horizon"]["1"]["mean"] == pytest.approx(figures["ic"]["fine_tuned"]["mean"])
-    assert found.words.startswith("Sentiment improves the forecast: mean daily rank IC 0.")
+    assert found.words.startswith("Sentiment improves the forecast. Mean daily rank IC: 0.")
     gains = found.importance.set_index(["arm", "feature"])["gain_share"]
-    assert gains["fine_tuned"].idxmax() == "sentiment_level"
+    assert gains["fine_tuned"].idxmax() == "fine_tuned_level"
     assert paired_verdict(market(planted), PARAMS, 1, 5)[0] == "improves"
 
 
@@ -102,40 +103,44 @@ def test_every_row_and_session_is_accounted_for(found):
 def test_shuffled_rows_columns_and_other_threads_give_the_same_bytes(found):
     features = market(planted)
     columns = np.random.default_rng(1).permutation(features.columns)
-    again = run(features.sample(frac=1, random_state=1)[columns], PARAMS, horizon=1, seed=5, threads=2)
-    assert json.dumps(rounded(again.metrics), sort_keys=True) == json.dumps(rounded(found.metrics), sort_keys=True)
+    again = run_backtest(features.sample(frac=1, random_state=1)[columns], PARAMS, horizon=1, seed=5, threads=2)
+    assert json.dumps(round_figures(again.metrics), sort_keys=True) == json.dumps(
+        round_figures(found.metrics), sort_keys=True
+    )
     for name in ("ic", "equity", "placebo", "importance"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name), check_exact=True)
 
 
-def test_sentiment_of_noise_is_no_evidence():
-    assert run(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).metrics["verdict"] == "no evidence"
+def test_fine_tuned_of_noise_is_no_evidence():
+    assert run_backtest(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).metrics["verdict"] == "no evidence"
 
 
 def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
-    found = run(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
+    found = run_backtest(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
     assert found.metrics["gain"]["attention"]["low"] > 0
 
 
 def test_a_signal_that_turns_against_its_past_hurts():
     turning = market(lambda score, _, session: 0.02 * score * np.where(session < 62, 1, -1))
-    found = run(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
+    found = run_backtest(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
     assert found.metrics["verdict"] == "hurts"
     assert found.metrics["placebo"]["shuffled"]["p_hurts"] == 1 / 21
 
 
 def test_scores_that_are_all_equal_are_no_evidence():
-    features = market(planted).assign(sentiment_level=0.0, sentiment_size=0.0)
-    found = run(features, PARAMS, 1, 5, 1)
+    features = market(planted).assign(fine_tuned_level=0.0, fine_tuned_size=0.0)
+    found = run_backtest(features, PARAMS, 1, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
     assert {p["p"] for p in found.metrics["placebo"].values()} == {1.0}
 
 
 def test_features_that_are_all_equal_do_not_crash():
     features = market(planted)
-    names = [name for name in features if name.startswith(("price_", "attention_", "sentiment_"))]
-    found = run(features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1)
+    names = [name for name in features if name.startswith(("price_", "attention_", "fine_tuned_"))]
+    found = run_backtest(
+        features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1
+    )
     assert found.metrics["verdict"] == "no evidence"
     assert {figures["mean"] for figures in found.metrics["ic"].values()} == {0.0}
     assert {arm["long_short"]["turnover"] for arm in found.metrics["portfolio"].values()} == {0.0}
@@ -145,8 +150,8 @@ def test_bad_features_are_refused_by_name():
     features = market(planted)
     first = features.iloc[[0]]
     cases = {
-        r"no column forward_return, return_21, sentiment_\*": features.drop(
-            columns=["forward_return", "return_21", "sentiment_level", "sentiment_size"]
+        r"no column forward_return, return_21, fine_tuned_\*": features.drop(
+            columns=["forward_return", "return_21", "fine_tuned_level", "fine_tuned_size"]
         ),
         r"session 2024-01-01, ticker T00 twice": pd.concat([features, first]),
         r"infinite price_return at session 2024-01-01, ticker T00": pd.concat(
@@ -159,12 +164,12 @@ def test_bad_features_are_refused_by_name():
     }
     for message, broken in cases.items():
         with pytest.raises(InputError, match=message):
-            run(broken, PARAMS, 1, 5, 1)
+            run_backtest(broken, PARAMS, 1, 5, 1)
 
 
 def test_the_purge_follows_the_horizon_and_the_embargo():
     with pytest.raises(InputError, match=r"features.horizon = 59 and backtest.embargo = 1"):
-        run(market(planted), PARAMS, 59, 5, 1)
+        run_backtest(market(planted), PARAMS, 59, 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +192,9 @@ def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above
     against = rank_among_placebos(0.0, np.array([-1.0] * below + [1.0] * above))
     none = rank_among_placebos(0.0, np.array([]))
     for found in (Evidence(difference, against, none), Evidence(difference, none, against)):
-        assert verdict(found, significance=0.05) == expected
+        assert decide_verdict(found, significance=0.05) == expected
     doubtful = Evidence(Estimate(difference.mean, low, high, 0.01, 1.9 * np.sign(low + high)), none, none)
-    assert verdict(doubtful, significance=0.05) == "no evidence"
+    assert decide_verdict(doubtful, significance=0.05) == "no evidence"
 
 
 FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A
@@ -199,7 +204,7 @@ ALL = np.ones(10, dtype=bool)
 
 
 def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
-    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     # +1/2 A -1/2 E, then the reverse: 1 to enter, 2 to turn round, 1 to close at the end.
     np.testing.assert_allclose(trades.gross, [0.03, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
@@ -215,37 +220,37 @@ def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
 
 
 def test_a_long_only_portfolio_holds_the_top_fifth():
-    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=False)
+    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=False)
     np.testing.assert_allclose(trades.gross, [0.04, 0.03])
     np.testing.assert_allclose(trades.turnover, [1, 3])
 
 
 def test_drawdown_counts_from_the_capital_at_the_start():
-    trades = trade(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    trades = trade_forecast(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     figures = portfolio_metrics(trades, horizon=1, costs_bps=[0], samples=100, significance=0.05, seed=1)
     assert figures["costs"]["0"]["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
 
 
 def test_a_longer_horizon_trades_when_the_last_position_ends():
-    trades = trade(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, short=True)
+    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, short=True)
     assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 
 def test_what_has_no_open_to_buy_at_is_not_traded():
-    trades = trade(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, short=True)
+    trades = trade_forecast(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, short=True)
     np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0.5 * 0.03 - 0.5 * 0.9])
 
 
 def test_what_is_traded_does_not_depend_on_whether_it_can_be_sold_later():
     unknown = np.where((SESSION == 7) & (TICKER == "A"), np.nan, RETURN)
-    trades = trade(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    trades = trade_forecast(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     np.testing.assert_allclose(trades.gross, [0.5 * 0.02, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
 
 
 def test_a_position_that_would_end_after_the_data_is_not_entered():
     unknown = np.where(SESSION == 8, np.nan, RETURN)
-    trades = trade(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    trades = trade_forecast(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
     assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
 
 

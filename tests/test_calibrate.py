@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from finsentiment.errors import InputError
-from finsentiment.market.sources import read_headlines
-from finsentiment.params import Params, validate
+from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.params import Params, check_params
 from scripts import calibrate
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +24,7 @@ def params(monkeypatch: pytest.MonkeyPatch) -> Params:
     small = {"tickers": 25, "sessions": 240, "start": "2014-01-02", "news_per_session": 1.0, "reaction": 0.003}
     monkeypatch.setattr(calibrate, "STOCKNET", small)
     monkeypatch.setattr(calibrate, "PILOT", {"drift": 0.005, "markets": 2})
-    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    params = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
     quick = params.backtest.model_copy(
         update={"train_sessions": 100, "seeds": 1, "placebos": 20, "bootstrap_samples": 200}
     )
@@ -50,8 +50,8 @@ def test_the_planted_rank_ic_is_there_and_without_drift_there_is_none(params):
     section, exchange = params.market.simulated, params.market.exchange
 
     def found(level: float) -> float:
-        markets = [calibrate.market(section, exchange, headlines, level * per, seed) for seed in range(3)]
-        return float(np.mean([calibrate.decayed_ic(m, m.truth["tone"].to_numpy(), params)[0] for m in markets]))
+        markets = [calibrate.stocknet_sized(section, exchange, headlines, level * per, seed) for seed in range(3)]
+        return float(np.mean([calibrate.decayed_ic(m, m.truth["truth"].to_numpy(), params)[0] for m in markets]))
 
     nothing = found(0.0)
     assert abs(nothing) < 0.025  # its standard error is 0.2 / sqrt(3 x 240)
@@ -62,20 +62,22 @@ def test_a_large_effect_improves_and_its_mirror_is_found_too(params):
     headlines = read_headlines(HEADLINES)
     per = calibrate.drift_per_ic(params, headlines)
     perfect = np.eye(3)
-    found = calibrate.judge(params, 0.15, 0.0, 0.15 * per, 3, headlines, perfect)
+    found = calibrate.judge_market(params, 0.15, 0.0, 0.15 * per, 3, headlines, perfect)
     assert found["verdict"] == "improves" and found["gain"] > 0.03
     # The model learns that the drift goes against the tone, so that sentiment helps as much.
     assert found["ic_as_read"] > 0.1
-    assert calibrate.judge(params, -0.15, 0.0, -0.15 * per, 3, headlines, perfect)["verdict"] == "improves"
+    assert calibrate.judge_market(params, -0.15, 0.0, -0.15 * per, 3, headlines, perfect)["verdict"] == "improves"
 
 
 def test_the_table_counts_verdicts_with_wilsons_interval():
     verdicts = ["improves"] + ["no evidence"] * 9
     done = pd.DataFrame({"level": 0.0, "other": 0.0, "verdict": verdicts, "gain": 0.001, "ic_as_read": 0.02})
-    row = calibrate.table(done).iloc[0]
+    row = calibrate.verdict_shares(done).iloc[0]
     assert row["improves"] == 0.1 and row["hurts"] == 0
     assert (row["improves_low"], row["improves_high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
-    assert "| 0 | 0.0200 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.page(calibrate.table(done), "key")
+    assert "| 0 | 0.0200 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.calibration_page(
+        calibrate.verdict_shares(done), "key"
+    )
 
 
 def test_a_market_that_prices_and_attention_forecast_says_nothing_more_of_tone(params):

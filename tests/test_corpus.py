@@ -18,7 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finsentiment.corpus import cleaning, eda, sources, twins
+from finsentiment.corpus import cleaning, description, twins
+from finsentiment.corpus.load import load_corpus
+from finsentiment.corpus.sources import phrasebank
+from finsentiment.corpus.sources.csv_file import read_sentences
 from finsentiment.errors import InputError
 from finsentiment.labels import LABELS
 from finsentiment.params import Corpus
@@ -33,7 +36,7 @@ needs_phrasebank = pytest.mark.skipif(not PHRASEBANK.exists(), reason=f"{PHRASEB
 def read(tmp_path, content: str | bytes, required=("text", "label")) -> pd.DataFrame:
     path = tmp_path / "mine.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return sources.read_csv(str(path), required)
+    return read_sentences(str(path), required)
 
 
 def rows(*texts_and_labels: tuple[str, str]) -> pd.DataFrame:
@@ -62,19 +65,19 @@ def test_a_clean_text_is_nfc_has_only_single_spaces_and_stays_as_it_is(text):
 def test_exact_duplicates_become_one_row_and_conflicting_ones_none():
     twice = (("Profit rose.", "positive"), ("It sold a unit.", "neutral"), ("It sold a unit.", "positive"))
     raw = rows(*ONE_OF_EACH, *twice)
-    table, refused = cleaning.clean(raw, "csv", "mine.csv")
+    table, refused = cleaning.clean_corpus(raw, "csv", "mine.csv")
     assert refused == {"exact_duplicate": 1, "conflicting_labels": 2}
     assert sorted(table["text"]) == ["Profit fell.", "Profit rose.", "The board met."]
 
 
 def test_of_exact_duplicates_the_one_most_agreed_on_stays():
     raw = rows(*ONE_OF_EACH, *ONE_OF_EACH[2:], *ONE_OF_EACH[2:])
-    table, _ = cleaning.clean(raw.assign(agreement=[0.5, 0.5, None, 0.6, 0.9]), "csv", "mine.csv")
+    table, _ = cleaning.clean_corpus(raw.assign(agreement=[0.5, 0.5, None, 0.6, 0.9]), "csv", "mine.csv")
     assert table.set_index("text")["agreement"]["Profit rose."] == 0.9
 
 
 def test_the_key_of_a_sentence_is_the_hash_of_its_text():
-    table, _ = cleaning.clean(rows(*ONE_OF_EACH), "csv", "mine.csv")
+    table, _ = cleaning.clean_corpus(rows(*ONE_OF_EACH), "csv", "mine.csv")
     # printf 'Profit rose.' | sha256sum
     assert table.set_index("text")["sentence_id"]["Profit rose."] == "1f5d8c8397edd423"
     assert table["sentence_id"].is_monotonic_increasing
@@ -85,20 +88,22 @@ def test_the_key_of_a_sentence_is_the_hash_of_its_text():
 def test_rows_in_are_rows_out_and_refused_and_their_order_does_not_matter(more, random):
     raw = [*ONE_OF_EACH[:2], ("Sales rose.", "positive"), *more]
     try:
-        table, refused = cleaning.clean(rows(*raw), "csv", "mine.csv")
+        table, refused = cleaning.clean_corpus(rows(*raw), "csv", "mine.csv")
     except InputError as error:
         assert "no sentence is labelled" in str(error)
         return
     assert len(raw) == len(table) + sum(refused.values())
     random.shuffle(raw)
-    pd.testing.assert_frame_equal(cleaning.clean(rows(*raw), "csv", "mine.csv")[0], table)
+    pd.testing.assert_frame_equal(cleaning.clean_corpus(rows(*raw), "csv", "mine.csv")[0], table)
 
 
 # --- CSV
 
 
 def test_the_sample_corpus_has_1500_sentences_and_nothing_to_refuse():
-    table, refused = cleaning.clean(sources.load(Corpus(source="sample", path=str(SAMPLE), agreement=50)), "sample", "")
+    table, refused = cleaning.clean_corpus(
+        load_corpus(Corpus(source="sample", path=str(SAMPLE), agreement=50)), "sample", ""
+    )
     assert table["label"].value_counts().to_dict() == {"neutral": 671, "positive": 451, "negative": 378}
     assert refused == {"exact_duplicate": 0, "conflicting_labels": 0}
 
@@ -109,7 +114,7 @@ def test_a_csv_may_have_a_byte_order_mark_other_columns_quotes_and_agreement(tmp
     assert table["text"].tolist() == ['A "deal", signed', "B"]
     assert table.index.tolist() == [2, 4]
     assert table["agreement"].tolist()[0] == 0.75 and table["agreement"].isna().tolist() == [False, True]
-    assert cleaning.sentences(table, "csv").dtypes["agreement"] == "float64"
+    assert cleaning.as_sentences(table, "csv").dtypes["agreement"] == "float64"
 
 
 @pytest.mark.parametrize(
@@ -143,12 +148,12 @@ def test_all_bad_values_are_counted(tmp_path):
 
 def test_a_class_without_sentences_is_refused():
     with pytest.raises(InputError, match="mine.csv: no sentence is labelled neutral or positive"):
-        cleaning.clean(rows(("Profit fell.", "negative")), "csv", "mine.csv")
+        cleaning.clean_corpus(rows(("Profit fell.", "negative")), "csv", "mine.csv")
 
 
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(InputError, match="nowhere.csv: cannot be read"):
-        sources.load(Corpus(source="csv", path="nowhere.csv", agreement=50))
+        load_corpus(Corpus(source="csv", path="nowhere.csv", agreement=50))
 
 
 # --- PhraseBank
@@ -164,19 +169,19 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 @needs_phrasebank
 def test_phrasebank_has_the_published_counts_and_the_highest_agreement_of_each_sentence():
-    table = sources.read_phrasebank(str(PHRASEBANK), 50)
+    table = phrasebank.read_phrasebank(str(PHRASEBANK), 50)
     assert len(table) == 4846
     # one sentence is in the 66 % file twice and in the 75 % file once: both of its rows count as 0.75
     expected = {1.0: 2264, 0.75: 3453 - 2264 + 1, 0.66: 4217 - 3453 - 1, 0.5: 4846 - 4217}
     assert table["agreement"].value_counts().to_dict() == expected
-    clean, refused = cleaning.clean(table, "phrasebank", "")
+    clean, refused = cleaning.clean_corpus(table, "phrasebank", "")
     assert refused == {"exact_duplicate": 6, "conflicting_labels": 4} and len(clean) == 4836
 
 
 @needs_phrasebank
 @pytest.mark.parametrize(("agreement", "count"), [(66, 4217), (75, 3453), (100, 2264)])
 def test_phrasebank_agreement_chooses_the_file(agreement, count):
-    table = sources.read_phrasebank(str(PHRASEBANK), agreement)
+    table = phrasebank.read_phrasebank(str(PHRASEBANK), agreement)
     assert len(table) == count and table["agreement"].min() == agreement / 100
 
 
@@ -191,14 +196,14 @@ def test_phrasebank_agreement_chooses_the_file(agreement, count):
 def test_a_zip_that_is_not_phrasebank_is_refused(tmp_path, content, said):
     (tmp_path / "mine.zip").write_bytes(content)
     with pytest.raises(InputError, match=said):
-        sources.read_phrasebank(str(tmp_path / "mine.zip"), 50)
+        phrasebank.read_phrasebank(str(tmp_path / "mine.zip"), 50)
 
 
 def from_hub(tmp_path, **environment: str) -> subprocess.CompletedProcess:
     """Load PhraseBank by its pin file in a process of its own, since the hub's settings are read at import."""
     code = (
-        "from finsentiment.corpus.sources import read_phrasebank; from finsentiment.errors import command\n"
-        "command(lambda: print(len(read_phrasebank('data/sources/phrasebank.json', 50))))"
+        "from finsentiment.corpus.sources.phrasebank import read_phrasebank; from finsentiment.errors import run_main\n"
+        "run_main(lambda: print(len(read_phrasebank('data/sources/phrasebank.json', 50))))"
     )
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
     return subprocess.run(
@@ -323,26 +328,26 @@ def test_a_group_holds_twins_of_twins_and_bears_its_smallest_key():
 def table() -> pd.DataFrame:
     sales = [("Sales rose 5 %", "positive"), ("Sales rose 6 %", "positive")]
     raw = rows(*sales, ("It met", "neutral"), ("Loss", "negative")).assign(agreement=[1.0, 0.75, 0.8, None])
-    found, _ = cleaning.clean(raw, "csv", "")
+    found, _ = cleaning.clean_corpus(raw, "csv", "")
     return found.assign(twin_group=twins.twin_groups(found, 0.8))
 
 
 def test_the_description_counts_by_hand(table):
-    found = eda.describe(table)
+    found = description.describe_corpus(table)
     assert found["classes"]["positive"] == {"count": 2, "share": 0.5}
     assert (found["words"]["min"], found["words"]["median"], found["words"]["mean"]) == (1, 3, 11 / 4)
     assert found["twins"] == {"groups": 1, "sentences": 2, "largest_group": 2}
-    assert found["agreement"] == {"from_50": 0, "from_66": 0, "from_75": 2, "all": 1, "unknown": 1}
+    assert found["agreement"] == {"50": 0, "66": 0, "75": 2, "100": 1, "unknown": 1}
 
 
 def test_tables_of_the_description(table):
-    assert eda.class_table(table).to_dict("list") == {"label": list(LABELS), "count": [1, 1, 2]}
+    assert description.class_table(table).to_dict("list") == {"label": list(LABELS), "count": [1, 1, 2]}
     lengths = {"words": [1, 2, 4], "label": list(LABELS), "count": [1, 1, 2]}
-    assert eda.length_table(table).to_dict("list") == lengths
-    samples = eda.sample_table(table, seed=1, each=1)
+    assert description.length_table(table).to_dict("list") == lengths
+    samples = description.sample_table(table, seed=1, each=1)
     assert samples["label"].tolist() == list(LABELS)
-    pd.testing.assert_frame_equal(samples, eda.sample_table(table, seed=1, each=1))
+    pd.testing.assert_frame_equal(samples, description.sample_table(table, seed=1, each=1))
 
 
 def test_the_picture_is_the_same_bytes_every_time(table):
-    assert eda.picture(table) == eda.picture(table)
+    assert description.corpus_picture(table) == description.corpus_picture(table)

@@ -99,3 +99,17 @@ def test_params_yaml_holds_exactly_the_known_parameters() -> None:
 
 def test_every_parameter_is_read_by_some_stage() -> None:
     assert set().union(*(STAGES[stage].get("params", []) for stage in STAGES)) == leaves(Params)
+
+
+def test_every_other_file_in_the_library_is_a_dependency_of_some_stage() -> None:
+    others = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "finsentiment").rglob("*")
+        if file.is_file() and file.suffix not in (".py", ".pyc")
+    }
+    assert others and others <= {dep for stage in STAGES.values() for dep in stage["deps"]}
+
+
+def test_the_backtest_does_not_depend_on_a_language_model() -> None:
+    for stage in ("build_features", "backtest"):
+        assert not [dep for dep in STAGES[stage]["deps"] if "/llm/" in dep or "/readers/" in dep]

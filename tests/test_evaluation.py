@@ -9,22 +9,21 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
+from finsentiment.calibration import apply_temperature, fit_temperature
 from finsentiment.errors import InputError
 from finsentiment.evaluation import (
-    apply_temperature,
     calibration_error,
-    codes,
-    compare,
-    confusion,
-    fit_temperature,
+    compare_paired,
+    confusion_counts,
     per_class,
     probability_table,
-    reliability,
-    scores,
+    reliability_table,
+    score_reading,
     worst_errors,
 )
 from finsentiment.files import write_json, write_text
-from finsentiment.pictures import confusion_picture, reliability_picture
+from finsentiment.labels import label_codes
+from finsentiment.reporting.pictures import confusion_picture, reliability_picture
 from scripts.summary import summary
 
 SETTINGS = {"samples": 2000, "seed": 3, "bins": 10}
@@ -44,21 +43,21 @@ def one_hot(predicted):
 
 
 def test_label_names_become_codes_in_label_order():
-    assert codes(["positive", "negative", "neutral"]).tolist() == [2, 0, 1]
+    assert label_codes(["positive", "negative", "neutral"]).tolist() == [2, 0, 1]
     with pytest.raises(KeyError, match="bullish"):
-        codes(["bullish"])
+        label_codes(["bullish"])
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
 def test_scores_agree_with_scikit_learn_even_where_a_class_is_absent(pairs):
     labels, predicted = np.array(pairs).T
-    found = scores(one_hot(predicted), labels, samples=100, seed=0, bins=10)
+    found = score_reading(one_hot(predicted), labels, samples=100, seed=0, bins=10)
     expected = precision_recall_fscore_support(labels, predicted, labels=[0, 1, 2], zero_division=0)
     table = [[found["per_class"][c][k] for c in found["per_class"]] for k in ("precision", "recall", "f1", "support")]
     np.testing.assert_allclose(table, expected)
     counts = confusion_matrix(labels, predicted, labels=[0, 1, 2])
-    np.testing.assert_array_equal(confusion(one_hot(predicted), labels), counts)
+    np.testing.assert_array_equal(confusion_counts(one_hot(predicted), labels), counts)
     assert found["accuracy"] == pytest.approx(np.mean(labels == predicted))
     macro = f1_score(labels, predicted, labels=[0, 1, 2], average="macro", zero_division=0)
     assert found["macro_f1"] == pytest.approx(macro)
@@ -72,7 +71,7 @@ def test_macro_f1_of_a_confusion_table_by_hand():
 
 def test_intervals_are_those_of_resampled_sentences():
     probabilities, labels = drawn(300)
-    found = scores(probabilities, labels, **SETTINGS)
+    found = score_reading(probabilities, labels, **SETTINGS)
     predicted = probabilities.argmax(axis=1)
     rows = np.random.default_rng(9).integers(0, 300, (2000, 300))
     accuracy = np.quantile((labels == predicted)[rows].mean(axis=1), [0.025, 0.975])
@@ -86,41 +85,41 @@ def test_the_interval_of_the_accuracy_covers_the_truth_95_times_in_100():
     covered = 0
     for seed in range(200):
         right = rng.random(200) < 0.8
-        found = scores(one_hot(np.where(right, 1, 0)), np.ones(200, dtype=int), samples=300, seed=seed, bins=2)
+        found = score_reading(one_hot(np.where(right, 1, 0)), np.ones(200, dtype=int), samples=300, seed=seed, bins=2)
         covered += found["accuracy_low"] <= 0.8 <= found["accuracy_high"]
     assert 0.9 <= covered / 200 <= 0.99
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     probabilities, labels = drawn(300)
-    assert scores(probabilities, labels, **SETTINGS) == scores(probabilities, labels, **SETTINGS)
-    other = scores(probabilities, labels, **{**SETTINGS, "seed": 4})
-    assert other["macro_f1_low"] != scores(probabilities, labels, **SETTINGS)["macro_f1_low"]
+    assert score_reading(probabilities, labels, **SETTINGS) == score_reading(probabilities, labels, **SETTINGS)
+    other = score_reading(probabilities, labels, **{**SETTINGS, "seed": 4})
+    assert other["macro_f1_low"] != score_reading(probabilities, labels, **SETTINGS)["macro_f1_low"]
 
 
 def test_each_agreement_level_holds_what_is_up_to_the_next_and_no_level_what_has_none():
     labels = np.array([0, 0, 0, 1, 1, 1])
     agreement = np.array([0.5, 0.66, 2 / 3, 0.75, 1.0, np.nan])
-    found = scores(one_hot([0, 1, 0, 1, 0, 1]), labels, agreement, **SETTINGS)["per_agreement"]
+    found = score_reading(one_hot([0, 1, 0, 1, 0, 1]), labels, agreement, **SETTINGS)["per_agreement"]
     assert found == {
         "50": {"accuracy": 1, "sentences": 1},
         "66": {"accuracy": 0.5, "sentences": 2},
         "75": {"accuracy": 1, "sentences": 1},
         "100": {"accuracy": 0, "sentences": 1},
     }
-    assert scores(one_hot(labels), labels, np.full(6, None), **SETTINGS)["per_agreement"] == {}
+    assert score_reading(one_hot(labels), labels, np.full(6, None), **SETTINGS)["per_agreement"] == {}
 
 
 def test_mcnemar_counts_only_the_sentences_that_one_system_alone_got_right():
     # 9 right by ours alone, 2 by theirs alone, 20 by both, 5 by neither
     labels = np.zeros(36, dtype=int)
     ours, theirs = [0] * 9 + [1] * 2 + [0] * 20 + [1] * 5, [1] * 9 + [0] * 2 + [0] * 20 + [2] * 5
-    found = compare(one_hot(ours), one_hot(theirs), labels, samples=2000, seed=0)
+    found = compare_paired(one_hot(ours), one_hot(theirs), labels, samples=2000, seed=0)
     assert found["difference"] == pytest.approx(7 / 36)
     # 2 (C(11,0) + C(11,1) + C(11,2)) / 2**11 = 134 / 2048
     assert found["mcnemar_p"] == pytest.approx(134 / 2048)
     assert found["mcnemar_p"] == pytest.approx(2 * binom.cdf(2, 11, 0.5))
-    back = compare(one_hot(theirs), one_hot(ours), labels, samples=2000, seed=0)
+    back = compare_paired(one_hot(theirs), one_hot(ours), labels, samples=2000, seed=0)
     assert back["difference"] == -found["difference"]
     assert back["mcnemar_p"] == pytest.approx(found["mcnemar_p"])
 
@@ -129,7 +128,7 @@ def test_the_interval_of_a_difference_is_that_of_resampled_pairs():
     better, labels = drawn(400, skill=2)
     worse, _ = drawn(400, skill=2, seed=0)
     worse = one_hot(np.where(np.arange(400) % 5 == 0, 0, worse.argmax(axis=1)))
-    found = compare(better, worse, labels, samples=4000, seed=0)
+    found = compare_paired(better, worse, labels, samples=4000, seed=0)
     gain = (better.argmax(axis=1) == labels).astype(int) - (worse.argmax(axis=1) == labels)
     rows = np.random.default_rng(5).integers(0, 400, (4000, 400))
     expected = np.quantile(gain[rows].mean(axis=1), [0.025, 0.975])
@@ -138,7 +137,7 @@ def test_the_interval_of_a_difference_is_that_of_resampled_pairs():
 
 def test_a_system_compared_with_itself_shows_no_difference():
     probabilities, labels = drawn(50)
-    found = compare(probabilities, probabilities, labels, samples=200, seed=0)
+    found = compare_paired(probabilities, probabilities, labels, samples=200, seed=0)
     assert found == {"difference": 0, "low": 0, "high": 0, "mcnemar_p": 1}
 
 
@@ -147,7 +146,7 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.6 + 0.02, 0.38, 0], [0.68, 0.32, 0], [0.05, 0.9, 0.05]])
     labels = np.array([0, 1, 1])
     assert calibration_error(probabilities, labels, 10) == pytest.approx((2 * 0.15 + 0.1) / 3)
-    table = reliability(probabilities, labels, 10)
+    table = reliability_table(probabilities, labels, 10)
     assert table["count"].tolist() == [2, 1]
     np.testing.assert_allclose(table[["confidence", "accuracy"]], [[0.65, 0.5], [0.9, 1]])
 
@@ -172,7 +171,7 @@ def test_fitting_finds_the_temperature_that_the_labels_were_drawn_at(temperature
 
 
 def test_a_model_without_error_gets_a_temperature_at_the_bound_and_no_warning():
-    assert 0.04 < fit_temperature(np.eye(3), np.arange(3)) < 0.06
+    assert 0.04 < fit_temperature(np.eye(3), np.arange(3), prior=np.inf) < 0.06
 
 
 @settings(deadline=None, max_examples=50)
@@ -207,11 +206,11 @@ def test_probability_columns_are_named_in_label_order():
 
 def test_the_same_evaluation_draws_the_same_pictures():
     probabilities, labels = drawn(200)
-    table = reliability(probabilities, labels, 10)
+    table = reliability_table(probabilities, labels, 10)
 
     def drawn_once():
         return (
-            confusion_picture(confusion(probabilities, labels), "title"),
+            confusion_picture(confusion_counts(probabilities, labels), "title"),
             reliability_picture(table, table, (0.1, 0.05)),
         )
 
@@ -226,10 +225,10 @@ def metrics(tmp_path):
     better, labels = drawn(200, skill=3)
     worse, _ = drawn(200, skill=0, seed=0)
     systems = ("zero_shot", "zero_shot_calibrated", "tfidf", "lexicon", "majority")
-    write_json(tmp_path / "baseline.json", {system: scores(worse, labels, **SETTINGS) for system in systems})
-    lead = compare(better, worse, labels, samples=200, seed=0)
+    write_json(tmp_path / "baseline.json", {system: score_reading(worse, labels, **SETTINGS) for system in systems})
+    lead = compare_paired(better, worse, labels, samples=200, seed=0)
     ours = {
-        **scores(better, labels, **SETTINGS),
+        **score_reading(better, labels, **SETTINGS),
         "target": {"accuracy": 0.85, "met": True},
         "best_zero_shot": {"system": "zero_shot", **lead},
     }

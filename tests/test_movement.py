@@ -11,13 +11,13 @@ import pytest
 import yaml
 from sklearn.metrics import matthews_corrcoef
 
+from finsentiment.backtest.movement import TEST_END, TEST_START, _scores, judge_movement, movements
 from finsentiment.errors import InputError
-from finsentiment.market import stocknet
-from finsentiment.market.movement import TEST_END, TEST_START, _scores, held_until_close, judge, movements
-from finsentiment.market.sessions import entry_session, sessions_between
-from finsentiment.market.simulate import simulate
-from finsentiment.market.sources import read_headlines
-from finsentiment.params import Params, validate
+from finsentiment.market.sessions import session_after_close, sessions_between
+from finsentiment.market.simulate import simulate_market
+from finsentiment.market.sources import stocknet
+from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.params import Params, check_params
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = ROOT.parent / "shared" / "data" / "stocknet-dataset-330708b.tar.xz"
@@ -35,7 +35,7 @@ ARCHIVE = ROOT.parent / "shared" / "data" / "stocknet-dataset-330708b.tar.xz"
 )
 def test_news_counts_for_the_move_that_begins_at_the_first_close_after_it(claim, moment, session):
     published = pd.Series(pd.to_datetime([moment]))
-    assert entry_session(held_until_close(published, "XNYS"), "XNYS").iloc[0] == pd.Timestamp(session), claim
+    assert session_after_close(published, "XNYS").iloc[0] == pd.Timestamp(session), claim
 
 
 def prices(days: pd.DatetimeIndex, close: object) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def test_matthews_correlation_of_a_hand_checked_case_is_sklearns():
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    found = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    found = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
     return found.model_copy(
         update={"backtest": found.backtest.model_copy(update={"seeds": 1, "bootstrap_samples": 200})}
     )
@@ -76,9 +76,9 @@ def params() -> Params:
 def judged(params: Params, **changed: object) -> dict[str, object]:
     small = {"tickers": 15, "sessions": 505, "start": "2014-01-02", "news_per_session": 1.0, "follow": 0.0}
     section = params.market.simulated.model_copy(update=small | changed)
-    market = simulate(section, "XNYS", read_headlines(str(ROOT / "data/sample/headlines.csv")), 3)
-    scores = market.truth.rename(columns={"tone": "score"})
-    return judge(market.news, market.prices, scores, params.features, params.backtest, "XNYS", 1, 1)
+    market = simulate_market(section, "XNYS", read_headlines(str(ROOT / "data/sample/headlines.csv")), 3)
+    scores = market.truth.rename(columns={"truth": "fine_tuned"})
+    return judge_movement(market.news, market.prices, scores, params.features, params.backtest, "XNYS", 1, 1)
 
 
 def test_what_news_does_until_the_close_it_is_known_at_helps_nobody(params):

@@ -12,8 +12,9 @@ import yaml
 from finsentiment.errors import InputError
 from finsentiment.files import cache_folder
 from finsentiment.labels import LABELS
-from finsentiment.llm import base, classifier, memory, training, zero_shot
-from finsentiment.params import validate
+from finsentiment.llm import base_models, classifier, memory, training, zero_shot
+from finsentiment.llm.runtime import start_runtime
+from finsentiment.params import check_params
 
 ROOT = Path(__file__).parents[1]
 USER_CACHE = cache_folder()
@@ -39,16 +40,16 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
 ) -> None:
     # The user's own cache: 90 MB are not fetched again for a test.
     monkeypatch.setenv("FINSENTIMENT_CACHE", str(USER_CACHE))
-    params = validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    params = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
     try:
-        base.folder(params.model)
+        base_models.model_folder(params.model)
     except InputError as error:
         if "can't be had" in str(error):
             pytest.skip(str(error))
         raise
-    model, tokenizer = base.load_causal(params.model, threads=2)
+    model, tokenizer = base_models.load_causal(params.model, start_runtime("auto", 2))
     clear = ["Shares soared after record profits beat all forecasts.", "The company collapsed into bankruptcy."]
-    p = zero_shot.read(model, tokenizer, clear, params.baseline.prompts[0]).calibrated
+    p = zero_shot.read_zero_shot(model, tokenizer, clear, params.baseline.prompts[0]).calibrated
     assert p[0, 2] / p[0, 0] > p[1, 2] / p[1, 0], "the base model finds the bankruptcy better news than the record"
 
     sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")
@@ -62,20 +63,22 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
         }
     )
     estimates = []
-    monkeypatch.setattr(training, "check", lambda *given: estimates.append(memory.check(*given)) or estimates[0])
+    monkeypatch.setattr(
+        training, "require_memory", lambda *given: estimates.append(memory.require_memory(*given)) or estimates[0]
+    )
     before = resident_bytes()
 
     def loaded(*given):
-        backbone = base.load_backbone(*given)
+        backbone = base_models.load_backbone(*given)
         resident_bytes()  # while it loads, the file's own pages count too, which the system takes back when it must
         return backbone
 
     monkeypatch.setattr(training, "load_backbone", loaded)
-    trained = training.finetune(few, few, params.model, recipe, seed=params.seed, threads=2)
+    trained = training.finetune_classifier(few, few, params.model, recipe, seed=params.seed, threads=2)
     assert highest_since() - before < estimates[0].total, "training took more memory than it announced"
     assert trained.facts["validation"]["accuracy"] > 0.8
-    classifier.save(trained.adapted, tmp_path / "adapter", trained.description)
+    classifier.save_adapter(trained.adapted, tmp_path / "adapter", trained.description)
     trained.done()
-    read = classifier.load(tmp_path / "adapter", threads=2).logits(few["text"].tolist())
+    read = classifier.load_reader(tmp_path / "adapter", threads=2).logits(few["text"].tolist())
     predicted = np.array(LABELS)[read.argmax(1)]
     assert (predicted == few["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])

@@ -12,7 +12,7 @@ import pytest
 
 from finsentiment.errors import InputError
 from finsentiment.files import write_csv, write_json, write_table
-from scripts.page import Run, page, pictures, shared_errors
+from scripts.page import Run, pictures, results_page, shared_errors
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,11 +71,11 @@ def test_a_page_gives_mean_and_spread_and_the_errors_that_all_runs_share(tmp_pat
     shared = shared_errors([one, two])
     assert shared.index.tolist() == ["s2"]
     assert shared.loc["s2", "confidence"] == pytest.approx(0.75) and shared.loc["s2", "predicted"] == "neutral"
-    text = page([one, two], "two seeds", "What a reader saw.")
+    text = results_page([one, two], "two seeds", "What a reader saw.")
     assert "| accuracy | 0.500 | 0.500 | 0.500 | 0.000 |" in text
     # The means are 0.9, 0.55, 0.25 and 0.55: three of four right, no other class there to be found.
     assert "of the 2 (mean of their probabilities): accuracy 0.750 (" in text and "macro F1 0.286" in text
-    assert "accuracy where all annotators agree 1.000" in text and "ensemble" not in page([one], "one", "")
+    assert "accuracy where all annotators agree 1.000" in text and "ensemble" not in results_page([one], "one", "")
     assert (
         "Wrong in every run: 1 of 4 sentences; the runs have 2, 2 errors." in text
         and "| less than 66 % | 1 | 1 | 100.0% |" in text
@@ -92,4 +92,4 @@ def test_runs_on_different_sentences_make_no_page(tmp_path: Path) -> None:
 
 def test_a_corpus_without_agreement_makes_a_page_without_levels(tmp_path: Path) -> None:
     run = recorded(tmp_path / "one", [0.9, 0.2], [None, None])
-    assert "annotators |" not in page([run], "one", "") and "agreement.png" not in pictures([run])
+    assert "annotators |" not in results_page([run], "one", "") and "agreement.png" not in pictures([run])

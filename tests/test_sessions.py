@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finsentiment.errors import InputError
-from finsentiment.market.sessions import calendar, entry_session, sessions_between
+from finsentiment.market.sessions import calendar, next_open, sessions_between
 
 
 def entry(moment: str, exchange: str = "XNYS") -> str:
     times = pd.Series([pd.Timestamp(moment)], dtype="datetime64[us, UTC]")
-    return str(entry_session(times, exchange)[0].date())
+    return str(next_open(times, exchange)[0].date())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_exchange_decides_what_a_holiday_is():
 def test_the_open_is_after_publication_and_the_one_before_is_not(moments):
     published = pd.Series(moments, dtype="datetime64[us]").dt.tz_localize("UTC")
     opens = calendar("XNYS").opens
-    for time, session in zip(published, entry_session(published, "XNYS"), strict=True):
+    for time, session in zip(published, next_open(published, "XNYS"), strict=True):
         at = opens.index.get_loc(session)
         assert opens.iloc[at] > time
         assert opens.iloc[at - 1] <= time
@@ -59,10 +59,10 @@ def test_the_open_is_after_publication_and_the_one_before_is_not(moments):
 
 def test_order_and_index_of_the_news_are_kept():
     published = pd.Series(pd.to_datetime(["2023-03-03T20:00Z", "2023-03-01T05:00Z"]), index=[7, 3])
-    result = entry_session(published, "XNYS")
+    result = next_open(published, "XNYS")
     assert result.index.tolist() == [7, 3]
     assert result.dt.strftime("%m-%d").tolist() == ["03-06", "03-01"]
-    assert entry_session(published[:0], "XNYS").empty
+    assert next_open(published[:0], "XNYS").empty
 
 
 def test_sessions_follow_the_calendar():

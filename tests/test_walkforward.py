@@ -7,17 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
 
-from finsentiment.errors import InputError
-from finsentiment.market.evidence import (
+from finsentiment.backtest.evidence import (
     deflated_sharpe,
-    estimate,
-    rank_among_placebos,
+    estimate_mean,
     rank_ic,
-    shift_in_time,
-    shuffle_within,
     superior_predictive_ability,
 )
-from finsentiment.market.walkforward import expanding_folds, rank_target, walk_forward
+from finsentiment.backtest.placebos import rank_among_placebos, shift_in_time, shuffle_within
+from finsentiment.backtest.walkforward import expanding_folds, rank_target, walk_forward
+from finsentiment.errors import InputError
 from finsentiment.params import LightGBM
 
 SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=4, min_leaf=0.02, column_share=0.5, row_share=0.8, bins=63)
@@ -92,8 +90,8 @@ def test_what_a_row_would_have_been_forecast_with_another_rows_columns(panel):
     columns, _, session, folds = panel
     fitted = walk_forward(*panel, SMALL, [1, 2], 1)
     source = np.random.default_rng(0).permutation(len(session))
-    np.testing.assert_array_equal(fitted.of_any_row(columns)(source), fitted.forecast(columns[source]))
-    np.testing.assert_array_equal(fitted.of_any_row(columns)(np.arange(len(session))), fitted.forecast(columns))
+    np.testing.assert_array_equal(fitted.forecast_from_rows(columns)(source), fitted.forecast(columns[source]))
+    np.testing.assert_array_equal(fitted.forecast_from_rows(columns)(np.arange(len(session))), fitted.forecast(columns))
     assert len(folds) > 1
 
 
@@ -144,7 +142,7 @@ def test_rank_ic_is_spearmans_with_ties(pairs):
 
 def test_the_interval_of_independent_values_is_the_textbooks():
     values = np.random.default_rng(0).normal(0.1, 1, 400)
-    found = estimate(values, horizon=1, samples=2000, significance=0.05, seed=1)
+    found = estimate_mean(values, horizon=1, samples=2000, significance=0.05, seed=1)
     error = values.std() / 20
     assert found.mean == pytest.approx(values.mean())
     textbook = (found.mean - 1.96 * error, found.mean + 1.96 * error)
@@ -155,19 +153,21 @@ def test_the_interval_of_independent_values_is_the_textbooks():
 def test_the_interval_of_a_sluggish_series_is_wider():
     shocks = np.random.default_rng(0).normal(size=400)
     sluggish = np.convolve(shocks, np.ones(10), "valid")
-    wide, narrow = (estimate(x, 10, 500, 0.05, 1) for x in (sluggish, np.random.default_rng(1).permutation(sluggish)))
+    wide, narrow = (
+        estimate_mean(x, 10, 500, 0.05, 1) for x in (sluggish, np.random.default_rng(1).permutation(sluggish))
+    )
     assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
 
 
 def test_p_is_below_the_significance_where_the_interval_excludes_zero():
     noise = np.random.default_rng(0).normal(size=60)
     for shift in np.linspace(-0.5, 0.5, 21):
-        found = estimate(noise + shift, 1, 500, 0.1, 2)
+        found = estimate_mean(noise + shift, 1, 500, 0.1, 2)
         assert (found.p < 0.1) == (found.low > 0 or found.high < 0)
 
 
 def test_a_series_without_variance_has_no_evidence():
-    found = estimate(np.zeros(30), 1, 100, 0.05, 1)
+    found = estimate_mean(np.zeros(30), 1, 100, 0.05, 1)
     assert (found.low, found.high, found.p, found.hac_t) == (0, 0, 1, 0)
 
 

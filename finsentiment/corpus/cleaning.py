@@ -46,7 +46,7 @@ def clean_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", visible).split())
 
 
-def checked(raw: pd.DataFrame, path: str) -> pd.DataFrame:
+def check_rows(raw: pd.DataFrame, path: str) -> pd.DataFrame:
     """Rows as read, with texts cleaned, once each of them was found to keep the schema `ROWS`.
 
     Parameters
@@ -72,7 +72,7 @@ def checked(raw: pd.DataFrame, path: str) -> pd.DataFrame:
         raise InputError(f"{path}, line {line}: {column} = {value!r}, expected {expected}; correct it{more}") from None
 
 
-def sentences(rows: pd.DataFrame, source: str) -> pd.DataFrame:
+def as_sentences(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """The table `sentences` without its `twin_group`: one row for each of `rows`, which have labels."""
     return (
         pd.DataFrame(
@@ -89,7 +89,7 @@ def sentences(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     )
 
 
-def unique(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+def drop_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """One row for each text: of exact duplicates the one most agreed on; no row of a text with two labels.
 
     Returns
@@ -103,7 +103,7 @@ def unique(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return kept, {"exact_duplicate": len(agreed) - len(kept), "conflicting_labels": int(conflicting.sum())}
 
 
-def clean(rows: pd.DataFrame, source: str, path: str) -> tuple[pd.DataFrame, dict[str, int]]:
+def clean_corpus(rows: pd.DataFrame, source: str, path: str) -> tuple[pd.DataFrame, dict[str, int]]:
     """The table `sentences` (without `twin_group`) of a corpus, sorted by key, and the rows refused by reason.
 
     Raises
@@ -111,11 +111,11 @@ def clean(rows: pd.DataFrame, source: str, path: str) -> tuple[pd.DataFrame, dic
     InputError
         A class has no sentence left.
     """
-    kept, refused = unique(rows)
+    kept, refused = drop_duplicates(rows)
     absent = [label for label in LABELS if label not in set(kept["label"])]
     if absent:
         raise InputError(
             f"{path}: no sentence is labelled {' or '.join(absent)} ({len(kept)} sentences left of {len(rows)} rows, "
             f"refused: {refused}); expected some of each of {', '.join(LABELS)}, so add them"
         )
-    return sentences(kept, source).sort_values("sentence_id", ignore_index=True), refused
+    return as_sentences(kept, source).sort_values("sentence_id", ignore_index=True), refused

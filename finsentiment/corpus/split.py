@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment import params
-from finsentiment.corpus.cleaning import sentences as as_sentences
+from finsentiment.corpus.cleaning import as_sentences
 from finsentiment.corpus.twins import twin_groups, twins_across
 from finsentiment.errors import InputError
 from finsentiment.labels import LABELS
@@ -16,7 +16,7 @@ from finsentiment.labels import LABELS
 SIDES = ("train", "validation", "test")
 
 
-def split(
+def split_corpus(
     sentences: pd.DataFrame, listed: pd.DataFrame, settings: params.Split, seed: int
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Divide the sentences into train, validation and test.
@@ -45,9 +45,9 @@ def split(
     table, is_test = table[~leaves], is_test[~leaves]
     total = len(table)
     if not is_test.any():
-        is_test = draw(table, settings.test_share * total, rng)
+        is_test = draw_groups(table, settings.test_share * total, rng)
     rest = table[~is_test]
-    is_validation = draw(rest, settings.validation_share * total, rng)
+    is_validation = draw_groups(rest, settings.validation_share * total, rng)
     sides = {"train": rest[~is_validation], "validation": rest[is_validation], "test": table[is_test]}
     sides = {name: side.reset_index(drop=True) for name, side in sides.items()}
     classes = {name: {label: int((side["label"] == label).sum()) for label in LABELS} for name, side in sides.items()}
@@ -80,7 +80,7 @@ def split(
     }
 
 
-def draw(table: pd.DataFrame, size: float, rng: np.random.Generator) -> pd.Series:
+def draw_groups(table: pd.DataFrame, size: float, rng: np.random.Generator) -> pd.Series:
     """Draw whole twin groups that together have about `size` sentences and the label shares of `table`.
 
     Groups come in random order; one is taken if no class then has more than its part.

@@ -25,7 +25,7 @@ def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         start += size
 
 
-def of_one_shape(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[list[int], tuple[int, int]]]:
+def by_shape(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[list[int], tuple[int, int]]]:
     """Yield the row numbers of batches and the shape (rows, tokens) to pad each to, longest texts first.
 
     The shape follows from a text's own length, so what is computed for it does not depend on which other

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from finsentiment.errors import InputError
-from finsentiment.llm.base import compute_dtype
-from finsentiment.llm.classifier import Classifier, with_adapter
+from finsentiment.llm.backbone import refuse_unfit
+from finsentiment.llm.classifier import Classifier, trained_weights, with_adapter
+from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Finetune
 
 BYTES_PER_WEIGHT = {"int8": 1.0, "nf4": 0.5 + 0.127 / 8}
@@ -48,14 +49,23 @@ class Memory:
         return f"{self.total / 1e9:.2f} GB ({parts})"
 
 
-def estimate(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) -> Memory:
+def estimate_memory(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int, dtype: torch.dtype) -> Memory:
     """Memory of fine-tuning the base model in the folder `path`.
 
-    `batch` is the shape (sentences, tokens) of the largest batch, `tokens` the number in all sentences together.
+    Parameters
+    ----------
+    batch : shape (sentences, tokens) of the largest batch
+    tokens : number of tokens in all sentences together
+    dtype : of the base model's weights and arithmetic
+
+    Raises
+    ------
+    InputError
+        The base model is of a kind that can't be used.
     """
     config = AutoConfig.from_pretrained(path)
-    with torch.device("meta"):
-        backbone = AutoModel.from_config(config, dtype=compute_dtype()).requires_grad_(False)
+    with torch.device("meta"), refuse_unfit(config.model_type):
+        backbone = AutoModel.from_config(config, dtype=dtype).requires_grad_(False)
         linear = {id(m.weight) for m in backbone.modules() if isinstance(m, nn.Linear)}
         base = sum(
             p.numel() * BYTES_PER_WEIGHT.get(recipe.quantization, p.element_size())
@@ -65,9 +75,9 @@ def estimate(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) 
         )
         classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo)
         adapted = with_adapter(classifier, recipe.lora).train()
-        trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-        activations = _kept_for_backward(classifier, batch)
-    state = backbone.config.hidden_size * backbone.dtype.itemsize if classifier.lower is not None else 0
+        trained = sum(p.numel() for p in trained_weights(adapted).values())
+        activations = _kept_for_backward(classifier, batch, dtype)
+    state = classifier.head.in_features * dtype.itemsize if classifier.backbone.cut else 0
     parts = {
         "base": base,
         "activations": activations,
@@ -77,14 +87,15 @@ def estimate(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) 
     return Memory(**parts, working=WORKING_SHARE * sum(parts.values()))
 
 
-def check(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) -> Memory:
+def require_memory(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int, runtime: Runtime) -> Memory:
     """The estimate, if it fits into what is free; else InputError with the numbers and what to do."""
-    need, free = estimate(path, recipe, batch, tokens), free_memory()
+    need, free = estimate_memory(path, recipe, batch, tokens, runtime.dtype), free_memory(runtime.device)
     if need.total <= free:
         return need
     remedies = []
     for quantization in BYTES_PER_WEIGHT:
-        smaller = estimate(path, recipe.model_copy(update={"quantization": quantization}), batch, tokens)
+        quantized = recipe.model_copy(update={"quantization": quantization})
+        smaller = estimate_memory(path, quantized, batch, tokens, runtime.dtype)
         if recipe.quantization == "none" and smaller.total <= free:
             remedies.append(f"set finetune.quantization={quantization} ({smaller.total / 1e9:.2f} GB)")
     activations = (1 + WORKING_SHARE) * need.activations
@@ -98,14 +109,14 @@ def check(path: Path, recipe: Finetune, batch: tuple[int, int], tokens: int) -> 
     )
 
 
-def free_memory() -> int:
+def free_memory(device: torch.device) -> int:
     """Bytes that can be had on the device that trains."""
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         return torch.cuda.mem_get_info()[0]
     return psutil.virtual_memory().available
 
 
-def _kept_for_backward(classifier: Classifier, batch: tuple[int, int]) -> int:
+def _kept_for_backward(classifier: Classifier, batch: tuple[int, int], dtype: torch.dtype) -> int:
     """Bytes of the tensors that autograd saves in one pass, weights aside, each counted once."""
     weights = {p.untyped_storage()._cdata for p in classifier.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -118,9 +129,9 @@ def _kept_for_backward(classifier: Classifier, batch: tuple[int, int]) -> int:
 
     ids = torch.zeros(batch, dtype=torch.long)
     # The mask of attention itself: a mask of padding would be looked into, and there is nothing to see.
-    mask = torch.zeros(batch[0], 1, batch[1], batch[1], dtype=classifier.upper.dtype)
-    states = torch.zeros(*batch, classifier.head.in_features, dtype=classifier.upper.dtype)
+    mask = torch.zeros(batch[0], 1, batch[1], batch[1], dtype=dtype)
+    states = torch.zeros(*batch, classifier.head.in_features, dtype=dtype)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = classifier.head(classifier.hidden(ids, mask, lower_states=states).float().mean(1))
+        output = classifier.head(classifier.backbone(ids, mask, lower_states=states).float().mean(1))
     del output
     return sum(storage.nbytes() for storage in kept.values())

@@ -22,13 +22,14 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 
-from finsentiment.evaluation import apply_temperature, codes, fit_temperature
-from finsentiment.files import cache_folder, full_disk_is_said, sha256_file
-from finsentiment.labels import LABELS
-from finsentiment.llm.base import folder, load_backbone, load_tokenizer, use_threads
+from finsentiment.calibration import apply_temperature, fit_temperature
+from finsentiment.files import cache_folder, report_full_disk, sha256_file
+from finsentiment.labels import LABELS, label_codes
+from finsentiment.llm.base_models import load_backbone, load_tokenizer, model_folder
 from finsentiment.llm.batches import by_length, padded
-from finsentiment.llm.classifier import Classifier, tokenise, with_adapter
-from finsentiment.llm.memory import check
+from finsentiment.llm.classifier import Classifier, tokenise, trained_weights, with_adapter
+from finsentiment.llm.memory import require_memory
+from finsentiment.llm.runtime import Runtime, start_runtime
 from finsentiment.params import Finetune, Model
 
 TRAINED_FILE = "trained.safetensors"
@@ -45,7 +46,7 @@ LOWER_BATCH_TOKENS = 1024
 
 @dataclass(frozen=True)
 class Trained:
-    """A fine-tuned classifier: what `classifier.save` takes, the training curve and the facts of the training."""
+    """A fine-tuned classifier: what `save_adapter` takes, the training curve and the facts of the training."""
 
     adapted: PeftModel
     description: dict[str, Any]
@@ -60,32 +61,39 @@ class Trained:
         self.lock.release()
 
 
-def finetune(
-    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, threads: int
+def finetune_classifier(
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    model: Model,
+    recipe: Finetune,
+    seed: int,
+    threads: int,
+    device: str = "auto",
 ) -> Trained:
     """Fine-tune `model` on the sentences of `train`, choosing the epoch by macro F1 on `validation`.
 
     Both tables have `text` and `label`. After an interruption the next call with the same arguments goes on
     from the last complete epoch and ends with the same weights as an uninterrupted one.
     """
-    use_threads(threads)
-    base = folder(model)
+    runtime = start_runtime(device, threads)
+    base = model_folder(model)
     tokenizer = load_tokenizer(base)
     sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
     lengths = [length for split in sets for length in split["length"]]
-    print(f"memory: about {check(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths))}", file=sys.stderr)
+    need = require_memory(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths), runtime)
+    print(f"memory: about {need}", file=sys.stderr)
     set_seed(seed)
-    backbone = load_backbone(base, recipe.quantization)
+    backbone = load_backbone(base, recipe.quantization, runtime)
     classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo, recipe.label_smoothing)
     del backbone  # and with it the layers above `depth`
     collate = _Collator(tokenizer.pad_token_id, _lower_states(classifier, sets, tokenizer.pad_token_id))
     adapted = with_adapter(classifier, recipe.lora)
 
-    checkpoints = _checkpoints(train, validation, model, recipe, seed, threads)
+    checkpoints = _checkpoints(train, validation, model, recipe, seed, runtime)
     lock = FileLock(f"{checkpoints}.lock")
     lock.acquire()  # another run of the same training would share the checkpoints: it waits here
-    trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints)
-    with full_disk_is_said(checkpoints):
+    trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints, runtime.device)
+    with report_full_disk(checkpoints):
         trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     output = trainer.predict(sets[1])
     logits, labels = output.predictions.astype(float), output.label_ids
@@ -93,7 +101,7 @@ def finetune(
     facts = {
         "tokens_train": sum(sets[0]["length"]),
         "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
-        "trainable_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
+        "trainable_parameters": sum(p.numel() for p in trained_weights(adapted).values()),
         "best_epoch": trainer.state.best_global_step / (trainer.state.max_steps / recipe.epochs),
         "validation": {
             **_validation_metrics(output),
@@ -103,8 +111,8 @@ def finetune(
     description = {
         "base": {"spec": model.spec, "sha256": model.sha256},
         "depth": recipe.depth,
-        "adapted_layers": recipe.lora.layers,
         "echo": recipe.echo,
+        "lora": recipe.lora.model_dump(),
         "quantization": recipe.quantization,
         "max_tokens": recipe.max_tokens,
         "pooling": "mean over tokens",
@@ -116,7 +124,7 @@ def finetune(
 def _tokenised(table: pd.DataFrame, tokenizer: Any, max_tokens: int) -> Dataset:
     tokens = tokenise(tokenizer, table["text"].tolist(), max_tokens)
     return Dataset.from_dict(
-        {"input_ids": tokens, "labels": codes(table["label"]).tolist(), "length": [len(row) for row in tokens]}
+        {"input_ids": tokens, "labels": label_codes(table["label"]).tolist(), "length": [len(row) for row in tokens]}
     )
 
 
@@ -126,8 +134,8 @@ def _cut(tables: tuple[pd.DataFrame, ...], tokenizer: Any, max_tokens: int) -> i
 
 
 def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict[tuple[int, ...], torch.Tensor] | None:
-    """What the lowest adapted layer receives for each sentence, by its token ids; None if all layers adapt."""
-    if classifier.lower is None:
+    """What the lowest layer with an adapter receives for each sentence, by token ids; None if none lies below it."""
+    if not classifier.backbone.cut:
         return None
     tokens = sorted({tuple(row) for split in sets for row in split["input_ids"]})
     states = {}
@@ -135,7 +143,7 @@ def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict
         for rows in by_length([len(row) for row in tokens], LOWER_BATCH_TOKENS):
             ids, mask = padded([tokens[row] for row in rows], pad)
             device = classifier.head.weight.device
-            batch = classifier.lower_states(ids.to(device), mask.to(device)).cpu()
+            batch = classifier.backbone.lower_states(ids.to(device), mask.to(device)).cpu()
             # A copy of each row: a view would keep the padding of its whole batch in memory.
             states.update({tokens[row]: batch[place, : len(tokens[row])].clone() for place, row in enumerate(rows)})
             bar.update(len(rows))
@@ -158,7 +166,13 @@ class _Collator:
 
 
 def _trainer(
-    adapted: PeftModel, sets: list[Dataset], collate: _Collator, recipe: Finetune, seed: int, checkpoints: Path
+    adapted: PeftModel,
+    sets: list[Dataset],
+    collate: _Collator,
+    recipe: Finetune,
+    seed: int,
+    checkpoints: Path,
+    device: torch.device,
 ) -> Trainer:
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -183,12 +197,13 @@ def _trainer(
         disable_tqdm=False,
         remove_unused_columns=False,
         label_names=["labels"],
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device.type == "cpu",
         dataloader_num_workers=0,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=device.type == "cuda",
     )
-    head = [p for name, p in adapted.named_parameters() if p.requires_grad and ".head." in name]
-    adapters = [p for name, p in adapted.named_parameters() if p.requires_grad and ".head." not in name]
+    weights = trained_weights(adapted)
+    head = [p for name, p in weights.items() if ".head." in name]
+    adapters = [p for name, p in weights.items() if ".head." not in name]
     optimizer = torch.optim.AdamW(
         [{"params": adapters, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}],
         weight_decay=recipe.weight_decay,
@@ -214,7 +229,7 @@ class _Average(TrainerCallback):
     """
 
     def __init__(self, adapted: PeftModel, decay: float) -> None:
-        self.weights = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
+        self.weights = trained_weights(adapted)
         self.decay = decay
         self.trained: dict[str, torch.Tensor] = {}
 
@@ -257,16 +272,16 @@ def _validation_metrics(output: Any) -> dict[str, float]:
 
 
 def _checkpoints(
-    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, threads: int
+    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, runtime: Runtime
 ) -> Path:
     """Where the checkpoints of exactly this training lie: data, parameters, code and libraries make the name."""
     digest = hashlib.sha256()
     for table in (train, validation):
         digest.update(table[["text", "label"]].to_csv(index=False).encode())
-    for file in ("base.py", "batches.py", "classifier.py", "lora.py", "training.py"):
-        digest.update(sha256_file(Path(__file__).with_name(file)).encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(sha256_file(file).encode())
     libraries = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes", "accelerate")}
-    settings = [model.model_dump(), recipe.model_dump(), seed, threads, libraries]
+    settings = [model.model_dump(), recipe.model_dump(), seed, str(runtime), libraries]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return cache_folder("checkpoints", digest.hexdigest()[:24])
 
@@ -277,10 +292,10 @@ def _last_complete(checkpoints: Path) -> str | None:
     for checkpoint in checkpoints.glob("checkpoint-*"):
         try:
             json.loads((checkpoint / "trainer_state.json").read_text())
-            whole = all((checkpoint / name).exists() for name in CHECKPOINT_FILES)
+            finished = all((checkpoint / name).exists() for name in CHECKPOINT_FILES)
         except (OSError, json.JSONDecodeError):
-            whole = False
-        if whole:
+            finished = False
+        if finished:
             complete.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)

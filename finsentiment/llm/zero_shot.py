@@ -13,8 +13,7 @@ import torch
 from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from finsentiment.evaluation import codes
-from finsentiment.labels import LABELS
+from finsentiment.labels import LABELS, label_codes
 from finsentiment.llm.batches import by_length, padded
 from finsentiment.params import Prompt
 
@@ -60,7 +59,7 @@ def with_shots(prompt: Prompt, train: pd.DataFrame, shots: int, seed: int) -> Pr
     return Prompt(template=instruction + gap + "\n\n".join([*answered, question]), answers=prompt.answers)
 
 
-def choose(
+def choose_prompt(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[Prompt],
@@ -70,18 +69,18 @@ def choose(
     seed: int,
 ) -> Choice:
     """Try every prompt with every number of shots from `train`, and keep what is right most often on `validation`."""
-    labels = codes(validation["label"])
+    labels = label_codes(validation["label"])
     rows, filled = [], []
     for (number, prompt), count in itertools.product(enumerate(prompts, 1), shots):
         filled.append(with_shots(prompt, train, count, seed))
-        reading = read(model, tokenizer, validation["text"].tolist(), filled[-1])
+        reading = read_zero_shot(model, tokenizer, validation["text"].tolist(), filled[-1])
         hits = {name: (getattr(reading, name).argmax(axis=1) == labels).mean() for name in ("raw", "calibrated")}
         rows.append({"prompt": number, "shots": count, **hits})
     tried = pd.DataFrame(rows)
     return Choice(filled[tried["raw"].argmax()], filled[tried["calibrated"].argmax()], tried)
 
 
-def read(
+def read_zero_shot(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],

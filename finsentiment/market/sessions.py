@@ -38,8 +38,8 @@ def utc_values(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     return pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy()
 
 
-def entry_session(published_at: pd.Series, exchange: str) -> pd.Series:
-    """The first session whose open comes strictly after each publication.
+def next_open(published_at: pd.Series, exchange: str) -> pd.Series:
+    """The entry rule of forecasts: the first session whose open comes strictly after each publication.
 
     What is published at the very second of the open counts for the next session: a forecast that
     trades at that open could not have read it.
@@ -59,16 +59,34 @@ def entry_session(published_at: pd.Series, exchange: str) -> pd.Series:
     InputError
         For an unknown exchange, or news before the first or after the last session that its calendar knows.
     """
+    return _sessions_at(
+        np.searchsorted(utc_values(calendar(exchange).opens), utc_values(published_at), side="right"),
+        published_at,
+        exchange,
+    )
+
+
+def session_after_close(published_at: pd.Series, exchange: str) -> pd.Series:
+    """The entry rule of moves from close to close: the session after the first close that follows each publication.
+
+    Parameters, result and errors are those of `next_open`.
+    """
+    first_close = np.searchsorted(utc_values(calendar(exchange).closes), utc_values(published_at), side="right")
+    return _sessions_at(first_close + 1, published_at, exchange)
+
+
+def _sessions_at(position: np.ndarray, published_at: pd.Series, exchange: str) -> pd.Series:
+    """The sessions at these positions (n,) of the calendar."""
+    known = calendar(exchange)
     if published_at.empty:
         return pd.Series(np.array([], "datetime64[us]"), index=published_at.index)
-    published = utc_values(published_at)
-    known = calendar(exchange)
-    position = np.searchsorted(utc_values(known.opens), published, side="right")
-    for bad, at in ((position == 0, published.min()), (position == len(known.sessions), published.max())):
+    before, after = position == 0, position >= len(known.sessions)
+    for bad, at in ((before, published_at.min()), (after, published_at.max())):
         if bad.any():
             raise InputError(
-                f"news published at {at} UTC: the calendar of {exchange} knows sessions from "
-                f"{known.first_session.date()} to {known.last_session.date()} only; correct the time or leave it out"
+                f"news published at {at.tz_convert('UTC').tz_localize(None)} UTC: the calendar of {exchange} knows "
+                f"sessions from {known.first_session.date()} to {known.last_session.date()} only; "
+                "correct the time or leave it out"
             )
     return pd.Series(known.sessions.as_unit("us").to_numpy()[position], index=published_at.index)
 

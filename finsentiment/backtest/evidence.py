@@ -1,4 +1,4 @@
-"""How good a forecast is, with its uncertainty: rank IC, block bootstrap, HAC t, placebos, and many tries at once."""
+"""How good a forecast is, with its uncertainty: rank IC, block bootstrap, HAC t, and many tries at once."""
 
 from __future__ import annotations
 
@@ -21,20 +21,6 @@ class Estimate:
     high: float
     p: float
     hac_t: float
-
-
-@dataclass(frozen=True)
-class Placebo:
-    """The observed difference beside those that sentiment of no meaning gives.
-
-    `p` is the chance of a difference at least as high, `p_hurts` of one at least as low, if sentiment says
-    nothing; both count the observed difference itself, so they are at least 1 / (1 + len(differences)).
-    """
-
-    observed: float
-    differences: np.ndarray
-    p: float
-    p_hurts: float
 
 
 def rank_ic(forecast: np.ndarray, outcome: np.ndarray, session: np.ndarray, min_tickers: int) -> pd.Series:
@@ -90,7 +76,7 @@ def interval(resampled: np.ndarray, significance: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate(series: np.ndarray, horizon: int, samples: int, significance: float, seed: int) -> Estimate:
+def estimate_mean(series: np.ndarray, horizon: int, samples: int, significance: float, seed: int) -> Estimate:
     """The mean of a series of one value per session, with its uncertainty.
 
     The interval and p-value come from the same resamples: p is twice the smaller share of resampled means on
@@ -106,34 +92,6 @@ def estimate(series: np.ndarray, horizon: int, samples: int, significance: float
         hac_t = float(sm.OLS(series, np.ones(len(series))).fit(cov_type="HAC", cov_kwds=hac).tvalues[0])
     low, high = interval(resampled, significance)
     return Estimate(float(np.mean(series)), low, high, float(min(1.0, 2 * (1 + side) / (1 + samples))), hac_t)
-
-
-def shuffle_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which row each row gets when all are dealt out anew among the rows of the same `group`: (rows,) numbers."""
-    source = np.empty(len(group), dtype=int)
-    source[np.argsort(group, kind="stable")] = np.lexsort((rng.random(len(group)), group))
-    return source
-
-
-def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
-    """Rank the observed difference among those of the placebos (permutation p-values, Phipson and Smyth 2010)."""
-    count = 1 + len(differences)
-    p = (1 + int((differences >= observed).sum())) / count
-    return Placebo(observed, differences, p, (1 + int((differences <= observed).sum())) / count)
-
-
-def shift_in_time(ticker: np.ndarray, share: float) -> np.ndarray:
-    """Which row each row gets when each ticker's rows move on by `share` of their number, the last to the front.
-
-    Rows are in order of sessions; `ticker` is an array (rows,) of numbers. Tickers that are there throughout move on
-    by the same number of sessions; one with fewer rows moves on by fewer, so that none comes back to where it was.
-    """
-    order = np.argsort(ticker, kind="stable")
-    starts = np.flatnonzero(np.diff(ticker[order], prepend=-1))
-    source = np.empty(len(ticker), dtype=int)
-    for mine in np.split(order, starts[1:]):
-        source[mine] = np.roll(mine, round(share * len(mine)))
-    return source
 
 
 def superior_predictive_ability(ic: pd.DataFrame, benchmark: str, samples: int, seed: int) -> float:

@@ -1,4 +1,4 @@
-"""Labelled sentences from where users have them: a CSV file, or Financial PhraseBank from the hub or as a zip."""
+"""Financial PhraseBank (Malo et al. 2014), from the model hub or as a zip."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import zlib
 
 import pandas as pd
 
-from finsentiment import files
-from finsentiment.corpus.cleaning import checked
+from finsentiment.corpus.cleaning import check_rows
 from finsentiment.errors import InputError
 from finsentiment.files import read_input
-from finsentiment.params import Corpus
 
 # The four nested files of Financial PhraseBank v1.0 (Malo et al. 2014) by least agreement in percent, and the
 # SHA-256 of each: pinned here and not beside the address, so that a zip from anywhere meets the same check.
@@ -25,31 +23,6 @@ PHRASEBANK = {
     75: ("Sentences_75Agree.txt", "a7ca39fb9dc60aed1c323ee635494aed4acdfc05e0349a9e74367502325303a4"),
     100: ("Sentences_AllAgree.txt", "5fb370b3005b9a2759f708849a691ad2e4d2593d4c995c1afde229398a516594"),
 }
-COLUMNS = ("text", "label", "agreement")
-
-
-def load(corpus: Corpus) -> pd.DataFrame:
-    """The rows of a corpus, checked, duplicates and all.
-
-    Returns
-    -------
-    DataFrame indexed by the line of the file, with `text` (cleaned), `label` and, where the source has it,
-    `agreement` (share of the annotators, 0.5 to 1, or NaN).
-
-    Raises
-    ------
-    InputError
-        The file can't be had or read, or a row breaks the schema.
-    """
-    if corpus.source == "phrasebank":
-        return read_phrasebank(corpus.path, corpus.agreement)
-    return read_csv(corpus.path, required=("text", "label"))
-
-
-def read_csv(path: str, required: tuple[str, ...]) -> pd.DataFrame:
-    """Read and check a CSV file of sentences: columns `text`, `label`, `agreement`; any other is left out."""
-    table = files.read_csv(path, required)
-    return checked(table[[column for column in COLUMNS if column in table]], path)
 
 
 def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
@@ -58,7 +31,7 @@ def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
     `path` is the zip, or a `.json` file that says where on the hub it is (the arguments of `hf_hub_download`).
     The column `agreement` is that of the strictest file that has the row.
     """
-    archive = fetch(path) if path.endswith(".json") else path
+    archive = fetch_from_hub(path) if path.endswith(".json") else path
     levels: dict[tuple[str, ...], float] = {}
     for level, (name, sha256) in PHRASEBANK.items():
         # Latin-1, CR LF, one `sentence@label` a line; a sentence may hold an @ itself
@@ -68,10 +41,10 @@ def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
         if level == agreement:
             chosen = pd.DataFrame(rows, columns=["text", "label"], index=range(1, len(rows) + 1))
     chosen["agreement"] = [levels[row] for row in zip(chosen["text"], chosen["label"], strict=True)]
-    return checked(chosen, f"{archive}: {PHRASEBANK[agreement][0]}")
+    return check_rows(chosen, f"{archive}: {PHRASEBANK[agreement][0]}")
 
 
-def fetch(pin: str) -> str:
+def fetch_from_hub(pin: str) -> str:
     """Path of the file that the pin file names, in the hub's own cache; downloaded if it isn't there yet."""
     from huggingface_hub import hf_hub_download  # here, because only this source needs it
     from huggingface_hub.errors import HTTPError

@@ -1,4 +1,4 @@
-"""The verdict: a pure function from the evidence to one of three values, and the sentence that goes with it."""
+"""The verdict: a pure function from the evidence to one of three values, and the sentences that go with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Literal
 
 from scipy.stats import norm
 
-from finsentiment.market.evidence import Estimate, Placebo
+from finsentiment.backtest.evidence import Estimate
+from finsentiment.backtest.placebos import Placebo
 
 Value = Literal["improves", "no evidence", "hurts"]
 
@@ -17,8 +18,8 @@ class Evidence:
     """What the verdict rests on.
 
     difference : of the daily rank ICs with and without sentiment, in pairs
-    shuffled : what sentiment gains, beside what it gains dealt out to other tickers of the session
-    shifted : the same, beside what it gains moved to other times
+    shuffled : what sentiment gains, beside what it gains shuffled across the tickers of the session
+    shifted : the same, beside what it gains shifted in time
     """
 
     difference: Estimate
@@ -26,16 +27,16 @@ class Evidence:
     shifted: Placebo
 
 
-def verdict(found: Evidence, significance: float) -> Value:
+def decide_verdict(found: Evidence, significance: float) -> Value:
     """The rule, in words.
 
     Sentiment `improves` the forecast if all of these hold:
 
     1. the two-sided bootstrap interval of the paired difference in mean daily rank IC lies wholly above 0;
     2. so does the interval of the HAC t, which makes other assumptions about how sessions hang together;
-    3. the models gain more from the real sentiment than from the same scores dealt out to other tickers of the
+    3. the models gain more from the real sentiment than from the same scores shuffled across the tickers of the
        session, and
-    4. than from the same scores moved to other times, both with a placebo p-value of at most half of `significance`,
+    4. than from the same scores shifted in time, both with a placebo p-value of at most half of `significance`,
        its share for one side (or, where there are too few placebos for that, the smallest possible).
 
     It `hurts` if the mirror of all four holds. Anything else is `no evidence`: the sessions are too few or too
@@ -63,19 +64,27 @@ def beyond_chance(difference: Estimate, significance: float) -> Literal[-1, 0, 1
     return -1 if difference.high < 0 and difference.hac_t < -t else 0
 
 
-def in_words(value: Value, with_it: float, without: float, found: Evidence, significance: float) -> str:
-    """The verdict as one sentence with its figures; `with_it` and `without` are the two arms' mean rank ICs."""
+def verdict_in_words(value: Value, with_it: float, without: float, found: Evidence, significance: float) -> str:
+    """The verdict in three sentences with its figures; `with_it` and `without` are the two arms' mean rank ICs."""
     opening = {
-        "improves": "Sentiment improves the forecast",
-        "hurts": "Sentiment hurts the forecast",
-        "no evidence": "There is no evidence that sentiment changes the forecast",
+        "improves": "Sentiment improves the forecast.",
+        "hurts": "Sentiment hurts the forecast.",
+        "no evidence": "There is no evidence that sentiment changes the forecast.",
     }[value]
-    difference = found.difference
-    lower = [f"{(p.differences < p.observed).sum()} of {len(p.differences)}" for p in (found.shuffled, found.shifted)]
-    return (
-        f"{opening}: mean daily rank IC {with_it:.4f} with it and {without:.4f} without, a difference of "
-        f"{difference.mean:+.4f} ({100 * (1 - significance):g} % interval {difference.low:+.4f} to "
-        f"{difference.high:+.4f}, p = {difference.p:.3f}, HAC t = {difference.hac_t:.2f}); the models gain less from "
-        f"{lower[0]} deals of the same scores to other tickers (p = {found.shuffled.p:.3f}) and from {lower[1]} moves "
-        f"to other times (p = {found.shifted.p:.3f})."
+    gain = found.difference
+    figures = (
+        f"Mean daily rank IC: {with_it:.3f} with sentiment, {without:.3f} without; the gain is {gain.mean:.3f} "
+        f"({100 * (1 - significance):g} % interval {gain.low:.3f} to {gain.high:.3f})."
     )
+    if not len(found.shuffled.differences):
+        return f"{opening} {figures}"
+    shuffles = _share_beaten(found.shuffled, "shuffles across tickers")
+    shifts = _share_beaten(found.shifted, "shifts in time")
+    return f"{opening} {figures} The real scores beat {shuffles} and {shifts}."
+
+
+def _share_beaten(placebo: Placebo, name: str) -> str:
+    beaten, count = int((placebo.differences < placebo.observed).sum()), len(placebo.differences)
+    if beaten in (0, count):
+        return f"{'all' if beaten else 'none of'} {count} {name}"
+    return f"{beaten} of {count} {name}"

@@ -21,6 +21,8 @@ from pathlib import Path
 import pandas as pd
 
 from finsentiment.errors import InputError
+from finsentiment.market.checks import MarketData, check_market
+from finsentiment.params import Market
 
 # The two years that the dataset is made for; the repository holds some tweets of the days around them.
 PERIOD = (pd.Timestamp("2014-01-01", tz="UTC"), pd.Timestamp("2016-01-01", tz="UTC"))  # the end is not part of it
@@ -34,7 +36,16 @@ _LINK = re.compile(r"https?:\S*")
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
-def read(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+def load_stocknet(market: Market, seed: int) -> MarketData:
+    """Read and check the dataset at `market.path`; `seed` is not needed.
+
+    Raises InputError where the path is missing or not StockNet, or a file in it is broken.
+    """
+    where = (f"{market.path}: tweets", f"{market.path}: price/raw")
+    return check_market(*read_stocknet(market.path), market.exchange, where)
+
+
+def read_stocknet(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Read tweets and prices.
 
     An archive (.tar.xz, .tar.gz, .zip) is read in memory; nothing is written to disk.
@@ -70,7 +81,7 @@ def read(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     return news[inside], price[kept], refused
 
 
-def clean(text: str) -> str:
+def clean_tweet(text: str) -> str:
     """A tweet as it is to be scored: no HTML entities, links or leading `RT @user:`, white space folded.
 
     Tweets that repeat one another with another link become equal, and are scored once.
@@ -112,7 +123,7 @@ def _tweets(where: str, content: bytes, ticker: str) -> Iterator[tuple[str, str,
         if line.strip():
             try:
                 tweet = json.loads(line)
-                yield str(tweet["id_str"]), _moment(tweet["created_at"]), ticker, clean(tweet["text"])
+                yield str(tweet["id_str"]), _moment(tweet["created_at"]), ticker, clean_tweet(tweet["text"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
                     f"{where}, line {number}: {type(error).__name__}: {error}; expected a tweet as JSON with "

@@ -8,33 +8,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from finsentiment.labels import LABELS
-from finsentiment.pictures import BLUE, GREY, ORANGE, png
+from finsentiment.labels import LABELS, rows_by_agreement
+from finsentiment.reporting.pictures import BLUE, GREY, ORANGE, png
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = dict(zip(LABELS, (ORANGE, GREY, BLUE), strict=True))
-# Bands that start at the levels of Financial PhraseBank, so that its four files stand apart.
-AGREEMENT = {"from_50": 0.5, "from_66": 0.66, "from_75": 0.75, "all": 1.0}
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 
 
-def describe(sentences: pd.DataFrame) -> dict[str, Any]:
+def describe_corpus(sentences: pd.DataFrame) -> dict[str, Any]:
     """Figures on the table `sentences`: `classes` (count, share), `words` (length), `twins` and `agreement`."""
     counts = sentences["label"].value_counts()
-    length = words(sentences)
+    length = word_counts(sentences)
     groups = sentences["twin_group"].value_counts()
     groups = groups[groups > 1]
-    edges = [*AGREEMENT.values(), np.inf]
-    agreement = pd.cut(sentences["agreement"], edges, right=False, labels=list(AGREEMENT)).value_counts()
+    agreement = {name: int(rows.sum()) for name, rows in rows_by_agreement(sentences["agreement"]).items()}
     return {
         "classes": {label: {"count": counts[label], "share": counts[label] / len(sentences)} for label in LABELS},
         "words": {name: length.quantile(q) for name, q in QUANTILES.items()} | {"mean": length.mean()},
         "twins": {"groups": len(groups), "sentences": int(groups.sum()), "largest_group": max(groups, default=0)},
-        "agreement": agreement.to_dict() | {"unknown": int(sentences["agreement"].isna().sum())},
+        "agreement": agreement | {"unknown": int(sentences["agreement"].isna().sum())},
     }
 
 
-def words(sentences: pd.DataFrame) -> pd.Series:
+def word_counts(sentences: pd.DataFrame) -> pd.Series:
     """Number of words of each sentence, parted by white space."""
     return sentences["text"].str.split().str.len().rename("words")
 
@@ -46,7 +42,7 @@ def class_table(sentences: pd.DataFrame) -> pd.DataFrame:
 
 def length_table(sentences: pd.DataFrame) -> pd.DataFrame:
     """Columns `words`, `label`, `count`: how many sentences of a class have how many words."""
-    return sentences.groupby([words(sentences), "label"]).size().reset_index(name="count")
+    return sentences.groupby([word_counts(sentences), "label"]).size().reset_index(name="count")
 
 
 def sample_table(sentences: pd.DataFrame, seed: int, each: int = 5) -> pd.DataFrame:
@@ -56,7 +52,7 @@ def sample_table(sentences: pd.DataFrame, seed: int, each: int = 5) -> pd.DataFr
     return drawn[["label", "sentence_id", "text"]]
 
 
-def picture(sentences: pd.DataFrame) -> bytes:
+def corpus_picture(sentences: pd.DataFrame) -> bytes:
     """PNG of the class balance beside the lengths of each class."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -65,7 +61,7 @@ def picture(sentences: pd.DataFrame) -> bytes:
     left.bar_label(bars, [f"{count}\n{count / len(sentences):.0%}" for count in counts])
     left.set(title=f"{len(sentences)} sentences", ylabel="sentences")
     left.margins(y=0.2)
-    length = words(sentences)
+    length = word_counts(sentences)
     width = int(np.ceil(length.quantile(0.99) / 20))  # the few longest would flatten the rest
     bins = np.arange(0, 21 * width, width)
     for label, colour in COLOURS.items():

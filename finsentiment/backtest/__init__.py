@@ -1,0 +1,1 @@
+"""Walk-forward forecasts with and without sentiment, the evidence and the verdict."""

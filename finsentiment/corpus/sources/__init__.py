@@ -1,0 +1,1 @@
+"""Labelled sentences from where users have them, one file per source."""

@@ -1,0 +1,1 @@
+"""News and prices from where users have them, one file per source."""

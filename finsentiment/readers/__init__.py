@@ -1,0 +1,1 @@
+"""Texts to scores: the fine-tuned model, and the readers it is compared with."""

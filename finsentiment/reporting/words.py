@@ -1,0 +1,55 @@
+"""Figures in words: one format for each kind of number, and sentences that are made from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from finsentiment.arms import ARMS
+
+SYSTEMS = {
+    "zero_shot": "zero- or few-shot",
+    "zero_shot_calibrated": "  the same, calibrated",
+    "tfidf": "TF-IDF + logistic reg.",
+    "lexicon": "finance lexicon",
+    "majority": "always the largest class",
+}
+"""What the fine-tuned model is compared with on the test sentences, in the order of tables."""
+
+LONG_ONLY = "_long_only"
+"""What the name of an arm's long-only portfolio ends with."""
+
+
+def arm_label(name: str) -> str:
+    """An arm, or its long-only portfolio, as reports call it. Raises KeyError for any other name."""
+    arm = name.removesuffix(LONG_ONLY)
+    return ARMS[arm].label + (", long only" if arm != name else "")
+
+
+def p_in_words(p: float) -> str:
+    """A p-value with its relation: `= 0.012`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def joined(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def gains_in_words(gains: Mapping[str, Mapping[str, float]]) -> str:
+    """Which arms add to a forecast, which take away from it and which do neither that can be seen.
+
+    Parameters
+    ----------
+    gains : by arm, the gain in mean daily rank IC over the arm that it adds to, and the ends of its interval:
+        `mean`, `low`, `high`
+    """
+    by_side: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
+    for arm, gain in gains.items():
+        side = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "unclear"
+        by_side[side].append(f"{ARMS[arm].label} ({gain['mean']:+.3f})")
+    openings = {
+        "better": "The forecast gets better with {}.",
+        "worse": "The forecast gets worse with {}.",
+        "unclear": "There is no evidence of a change with {}: the interval holds 0.",
+    }
+    return " ".join(openings[side].format(joined(arms)) for side, arms in by_side.items() if arms)
