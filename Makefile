@@ -51,8 +51,11 @@ lint: .venv/installed
 	@{ $(PIP) --no-deps -r requirements.txt && $(PIP) -r requirements-torch.txt && $(PIP) --no-deps --no-build-isolation -e .; } || { echo "error: the pinned packages could not be installed (pip's reason is above); check the network and pip's index settings, then run again" >&2; exit 1; }
 	@touch $@
 
+# pip must be new: one of 2024 downloads every file that a dry run names.
 freeze:
-	@$(PYTHON) -m scripts.freeze
+	@$(PYTHON) -m venv .venv-freeze
+	@.venv-freeze/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@.venv-freeze/bin/python -m scripts.freeze; status=$$?; rm -rf .venv-freeze; exit $$status
 
 clean:
 	@rm -rf .venv data/prepared data/splits data/baseline data/evaluate data/scored data/features models/adapter

@@ -1,9 +1,9 @@
 """Write requirements.txt: every package of every extra in pyproject.toml but torch, with the hashes of its files.
 
-Run it by `make freeze`, or as `python -m scripts.freeze` with any Python that pyproject.toml allows; it needs pip
-alone. Versions that requirements.txt has stay, unless `--upgrade` is given. The files are those for CPython 3.11 to
-3.13 on Linux (x86_64, aarch64) and macOS (arm64). pip resolves for its own Python and system alone: where another one
-needs a package more, `pip check` says so (the workflow runs it on each).
+Run it by `make freeze`, or as `python -m scripts.freeze` with any Python that pyproject.toml allows and a new pip.
+Versions that requirements.txt has stay, unless `--upgrade` is given. The files are those for CPython 3.11 to 3.13 on
+Linux (x86_64, aarch64) and macOS (arm64). pip resolves for its own Python and system alone: where another one needs
+one package more, `pip check` says so, which the workflow runs on each.
 
 torch has a file of its own, requirements-torch.txt, without a hash: which build of it fits depends on the machine.
 To change its version, edit that file.
