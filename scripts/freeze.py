@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--upgrade", action="store_true", help="take the newest versions, not those of requirements.txt"
     )
-    kept = "" if parser.parse_args().upgrade else LOCK.read_text()
+    kept = "" if parser.parse_args().upgrade or not LOCK.exists() else LOCK.read_text()
     versions = re.findall(r"^[\w.-]+==[\w.]+", kept + TORCH.read_text(), re.MULTILINE)
 
     with tempfile.TemporaryDirectory() as folder:
