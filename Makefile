@@ -51,7 +51,7 @@ lint: .venv/installed
 	@{ $(PIP) --no-deps -r requirements.txt && $(PIP) -r requirements-torch.txt && $(PIP) --no-deps --no-build-isolation -e .; } || { echo "error: the pinned packages could not be installed (pip's reason is above); check the network and pip's index settings, then run again" >&2; exit 1; }
 	@touch $@
 
-# pip must be new: one of 2024 downloads every file that a dry run names.
+# pip must be new: one of 2024 downloads every file, where a new one asks the index for its metadata if it has them.
 freeze:
 	@$(PYTHON) -m venv .venv-freeze
 	@.venv-freeze/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip

@@ -73,11 +73,13 @@ def main() -> None:
 
 def files(requirements: list[str], *options: str) -> dict[str, dict[str, Any]]:
     """By `name==version`, the file that pip would install for each package."""
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    done = subprocess.run([*command, *options, *requirements], stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit("error: pip can't resolve pyproject.toml with these versions (its reason is above); see --upgrade")
-    found = [item for item in json.loads(done.stdout)["install"] if "archive_info" in item["download_info"]]
+    with tempfile.NamedTemporaryFile() as report:
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--report", report.name]
+        done = subprocess.run([*command, *options, *requirements], capture_output=True, text=True)
+        if done.returncode:
+            print(done.stderr, *done.stdout.splitlines()[-12:], sep="\n", file=sys.stderr)
+            sys.exit("error: pip can't resolve pyproject.toml with these versions (its reason is above); see --upgrade")
+        found = [item for item in json.load(report)["install"] if "archive_info" in item["download_info"]]
     return {f"{item['metadata']['name']}=={item['metadata']['version']}": item["download_info"] for item in found}
 
 
