@@ -1,43 +1,61 @@
-# Two commands: `make repro` runs the whole pipeline, `make test` runs all tests. Each makes .venv first.
+# Two commands: `make repro` runs the whole pipeline, `make test` runs the tests. Each makes .venv first.
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# dvc, and what the tests start, are those of .venv.
+WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help repro test calibrate lint freeze clean
+.PHONY: help repro verify test test-slow calibrate lint freeze clean
 
 help:
-	@echo "make repro   make .venv, run the pipeline (dvc repro), print a summary"
-	@echo "make test    make .venv, run all tests"
+	@echo "make repro      make .venv, run the pipeline (dvc repro), print a summary"
+	@echo "make verify     say whether this machine gets the same figures as those in git"
+	@echo "make test       make .venv, run the quick tests, print what they cover"
+	@echo "make test-slow  run the slow tests: clusters, servers, load, fuzzing, the real model"
 	@echo "make calibrate  measure how often the verdict errs, on simulated markets (half an hour; goes on where it was stopped)"
-	@echo "make lint    style and common mistakes (ruff)"
-	@echo "make freeze  write requirements.txt from requirements.in"
-	@echo "make clean   remove .venv and what the pipeline made"
+	@echo "make lint       style, common mistakes, types, workflows"
+	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
+	@echo "make clean      remove .venv and what the pipeline made"
 
 repro: .venv/installed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@$(WITH_VENV) dvc repro
 	@$(BIN)/python -m scripts.summary
 
+verify: .venv/installed
+	@$(WITH_VENV) $(BIN)/python -m scripts.verify
+
 test: .venv/installed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+test-slow: .venv/installed
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 calibrate: .venv/installed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate
 
 lint: .venv/installed
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/zizmor --offline --quiet .github/workflows
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+	@$(BIN)/actionlint
 
-.venv/installed: requirements.txt
+# torch has no hash. It comes second, when all that it needs is there, so that nothing else is taken without one.
+.venv/installed: requirements.txt requirements-torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python {v[0]}.{v[1]} is too old or too new: 3.11 to 3.13 is needed; run make PYTHON=python3.12")'
 	@echo "making .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv || { echo "error: .venv can't be made; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt || { echo "error: the pinned packages could not be installed (pip's reason is above); check the network and pip's index settings, then run again" >&2; exit 1; }
+	@{ $(PIP) --no-deps -r requirements.txt && $(PIP) -r requirements-torch.txt && $(PIP) --no-deps --no-build-isolation -e .; } || { echo "error: the pinned packages could not be installed (pip's reason is above); check the network and pip's index settings, then run again" >&2; exit 1; }
 	@touch $@
 
+# pip must be new: one of 2024 downloads every file, where a new one asks the index for its metadata if it has them.
 freeze:
 	@$(PYTHON) -m venv .venv-freeze
-	@.venv-freeze/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.in
-	@{ echo "# Frozen from requirements.in by make freeze; torch without its local part fits CPU and GPU alike."; .venv-freeze/bin/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' | grep -v -i '^nvidia-\|^triton'; } > requirements.txt
-	@rm -rf .venv-freeze
+	@.venv-freeze/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@.venv-freeze/bin/python -m scripts.freeze; status=$$?; rm -rf .venv-freeze; exit $$status
 
 clean:
 	@rm -rf .venv data/prepared data/splits data/baseline data/evaluate data/scored data/features models/adapter
