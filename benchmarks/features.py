@@ -15,10 +15,11 @@ import time
 import numpy as np
 import pandas as pd
 
-from finsentiment.errors import command
-from finsentiment.market import features
+from finsentiment.arms import FINE_TUNED
+from finsentiment.errors import run_main
+from finsentiment.features.build import build_features
 from finsentiment.market.sessions import sessions_between
-from stages.parameters import load
+from stages.parameters import stage_params
 
 TICKERS, SESSIONS = 500, 1000
 HEADLINES = (250_000, 500_000, 1_000_000)
@@ -36,16 +37,16 @@ def market(headlines: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     published = sessions[0].tz_localize("UTC") + pd.to_timedelta(np.sort(seconds), unit="s")
     number = pd.Series(np.arange(headlines)).astype(str).str.zfill(7)
     news = pd.DataFrame({"news_id": number, "published_at": published, "ticker": rng.choice(names, headlines)})
-    return prices, news, pd.DataFrame({"news_id": number, "score": rng.uniform(-1, 1, headlines)})
+    return prices, news, pd.DataFrame({"news_id": number, FINE_TUNED: rng.uniform(-1, 1, headlines)})
 
 
 def measure(headlines: int) -> None:
     """Build once in this process and print the figures."""
-    params = load("build_features")
+    params = stage_params("build_features")
     tables = market(headlines)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    table, _ = features.build(*tables, params.features, "XNYS")
+    table, _ = build_features(*tables, params.features, "XNYS")
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{headlines:>10,}{len(table):>10,}{seconds:>9.1f}{peak / 1e6:>9.2f}{(peak - before) / 1e6:>15.2f}")
@@ -65,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -21,11 +21,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from finsentiment.llm.base import compute_dtype, folder, load_tokenizer, use_threads
 from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -38,13 +36,14 @@ from transformers import (
 )
 
 from benchmarks.machine import matrix_product
-from finsentiment.errors import InputError, command
-from finsentiment.evaluation import codes
+from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_table
-from finsentiment.labels import LABELS
+from finsentiment.labels import LABELS, label_codes
 from finsentiment.llm import training
+from finsentiment.llm.base_models import load_tokenizer, model_folder
+from finsentiment.llm.runtime import start_runtime
 from finsentiment.params import Params
-from stages.parameters import load
+from stages.parameters import stage_params
 
 COUNTED_STEPS = 5
 
@@ -56,12 +55,14 @@ class Clock(TrainerCallback):
         self.seconds, self.steps, self.operations = 0.0, 0, 0.0
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock, and in the first steps the count of operations."""
         self.counter = FlopCounterMode(display=False) if self.steps < COUNTED_STEPS else None
         if self.counter:
             self.counter.__enter__()
         self.start = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop them."""
         self.steps += 1
         if self.counter:  # counting takes time, so these steps have none
             self.counter.__exit__(None, None, None)
@@ -83,7 +84,7 @@ class Clock(TrainerCallback):
 
 def plain(params: Params, train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
     """What the examples of Transformers and PEFT do."""
-    recipe, path = params.finetune, folder(params.model)
+    recipe, path = params.finetune, model_folder(params.model)
     torch.set_num_threads(params.threads)
     set_seed(params.seed)
     tokenizer = load_tokenizer(path)
@@ -94,7 +95,7 @@ def plain(params: Params, train: pd.DataFrame, validation: pd.DataFrame) -> dict
         Dataset.from_dict(
             {
                 **tokenizer(t["text"].tolist(), truncation=True, max_length=recipe.max_tokens),
-                "labels": codes(t["label"]),
+                "labels": label_codes(t["label"]),
             }
         )
         for t in (train, validation)
@@ -123,7 +124,7 @@ def plain(params: Params, train: pd.DataFrame, validation: pd.DataFrame) -> dict
         trainer.train()
         predicted = trainer.predict(sets[1]).predictions.argmax(1)
     tokens = sum(map(len, sets[0]["input_ids"])) * recipe.epochs
-    return clock.figures(tokens) | {"accuracy": float((predicted == np.asarray(codes(validation["label"]))).mean())}
+    return clock.figures(tokens) | {"accuracy": float((predicted == label_codes(validation["label"])).mean())}
 
 
 def ours(params: Params, train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float]:
@@ -143,7 +144,9 @@ def ours(params: Params, train: pd.DataFrame, validation: pd.DataFrame) -> dict[
         return trainer
 
     training._trainer, training._lower_states = clocked, timed
-    trained = training.finetune(train, validation, params.model, params.finetune, params.seed, params.threads)
+    trained = training.finetune_classifier(
+        train, validation, params.model, params.finetune, params.seed, params.threads
+    )
     trained.done()
     epochs = len(trained.curve)
     share = len(train) / (len(train) + len(validation))  # of the states kept, those of the training sentences
@@ -157,13 +160,13 @@ ARMS: dict[str, Callable[..., dict[str, float]]] = {"plain": plain, "ours": ours
 
 def measure(arm: str, sentences: int | None, epochs: int | None) -> dict[str, float]:
     """Run one arm in this process."""
-    params = load("finetune")
+    params = stage_params("finetune")
     if epochs:
         params = params.model_copy(update={"finetune": params.finetune.model_copy(update={"epochs": epochs})})
     train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
     train = train.sample(min(sentences or len(train), len(train)), random_state=params.seed)
-    use_threads(params.threads)
-    dtype = torch.float32 if arm == "plain" else compute_dtype()
+    runtime = start_runtime("cpu", params.threads)
+    dtype = torch.float32 if arm == "plain" else runtime.dtype
     peak = matrix_product(dtype)
     figures = ARMS[arm](params, train, validation)
     peak = (peak + matrix_product(dtype)) / 2
@@ -201,4 +204,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

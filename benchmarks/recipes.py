@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from finsentiment.errors import InputError, command
+from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_table
-from finsentiment.llm.training import finetune
+from finsentiment.llm.training import finetune_classifier
 from finsentiment.params import Finetune
-from stages.parameters import load
+from stages.parameters import stage_params
 
 RECIPES: dict[str, dict[str, Any]] = {
     "params.yaml": {},
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(RECIPES)} (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[17])
     given = parser.parse_args()
-    params = load("finetune")
+    params = stage_params("finetune")
     if unknown := set(given.names) - RECIPES.keys():
         raise InputError(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
     train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
@@ -65,7 +65,7 @@ def main() -> None:
         rows = []
         for seed in given.seeds:
             recipe = changed(params.finetune, RECIPES[name])
-            trained = finetune(train, validation, params.model, recipe, seed, params.threads)
+            trained = finetune_classifier(train, validation, params.model, recipe, seed, params.threads, params.device)
             trained.done()
             rows.append([trained.facts["validation"][key] for key in ("accuracy", "macro_f1", "log_loss")])
         mean = np.mean(rows, axis=0)
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

@@ -18,12 +18,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, pipeline
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from finsentiment.errors import command
-from finsentiment.files import read_table
+from finsentiment.errors import run_main
+from finsentiment.files import cache_folder, read_table
 from finsentiment.labels import LABELS
-from finsentiment.llm import base, scoring
-from finsentiment.llm.classifier import Classifier, Reader, load
-from stages.parameters import load as load_parameters
+from finsentiment.llm.classifier import Classifier, Reader, load_reader
+from finsentiment.readers import fine_tuned
+from stages.parameters import stage_params
 
 ADAPTER = "models/adapter"
 
@@ -32,12 +32,13 @@ class Merged(PreTrainedModel):
     """The classifier under the interface that `pipeline` expects."""
 
     def __init__(self, classifier: Classifier) -> None:
-        config = classifier.upper.config
+        config = classifier.backbone.decoder.config
         config.id2label = dict(enumerate(LABELS))
         super().__init__(config)
         self.classifier = classifier
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> SequenceClassifierOutput:
+        """Logits, as `pipeline` calls for them."""
         return self.classifier(input_ids, attention_mask)
 
 
@@ -46,11 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--headlines", type=int, default=2000)
     given = parser.parse_args()
-    params = load_parameters("score_news")
+    params = stage_params("score_news")
     news = read_table("data/prepared/news.parquet").sort_values(["published_at", "news_id"]).head(given.headlines)
     texts = news["headline"].tolist()
 
-    reader = load(ADAPTER, params.threads)
+    reader = load_reader(ADAPTER, params.device, params.threads)
     merged = Merged(reader.model.float()).eval()
     classify = pipeline("text-classification", model=merged, tokenizer=reader.tokenizer, batch_size=32)
     start = time.perf_counter()
@@ -62,17 +63,17 @@ def main() -> None:
 
     def timed(*arguments: Any) -> Reader:
         start = time.perf_counter()
-        reader = load(*arguments)
+        reader = load_reader(*arguments)
         loading.append(time.perf_counter() - start)
         return reader
 
-    scoring.load = timed
+    fine_tuned.load_reader = timed
     with tempfile.TemporaryDirectory() as cache:
-        models = base.cache_folder("models")
+        models = cache_folder("models")
         os.environ["FINSENTIMENT_CACHE"] = cache
         os.symlink(models, f"{cache}/models")
         start = time.perf_counter()
-        read = scoring.score(texts, ADAPTER, params.threads, params.score_news.batch_tokens)
+        read = fine_tuned.score_texts(texts, ADAPTER, params.threads, params.score_news.batch_tokens, params.device)
         ours_s = time.perf_counter() - start - loading[0]
     codes = read.loc[texts].to_numpy().argmax(axis=1)
     same = sum(LABELS[code] == label for code, label in zip(codes, theirs, strict=True)) / len(texts)
@@ -85,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

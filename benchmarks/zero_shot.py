@@ -20,13 +20,13 @@ try:
 except ImportError:
     raise SystemExit("error: lm-eval is not installed; pip install -r benchmarks/requirements.txt") from None
 
-from finsentiment.llm.base import load_causal
-
-from finsentiment.errors import command
+from finsentiment.errors import run_main
 from finsentiment.files import read_table
-from finsentiment.llm.zero_shot import read, with_shots
+from finsentiment.llm.base_models import load_causal
+from finsentiment.llm.runtime import start_runtime
+from finsentiment.llm.zero_shot import read_zero_shot, with_shots
 from finsentiment.params import Prompt
-from stages.parameters import load
+from stages.parameters import stage_params
 
 
 def harness(model: HFLM, texts: list[str], prompt: Prompt) -> np.ndarray:
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=16, help="of the harness")
     given = parser.parse_args()
-    params = load("baseline")
+    params = stage_params("baseline")
     train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
     texts = pd.concat([validation, train])["text"].head(given.sentences).tolist()
-    model, tokenizer = load_causal(params.model, threads=params.threads)
+    model, tokenizer = load_causal(params.model, start_runtime("cpu", params.threads))
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=given.batch_size, device="cpu")
     print(f"{len(texts)} sentences\n{'prompt':>6}{'shots':>7}{'harness s':>11}{'ours s':>9}{'faster':>8}{'same':>8}")
     for number, prompt in enumerate(params.baseline.prompts, 1):
@@ -58,7 +58,7 @@ def main() -> None:
             start = time.perf_counter()
             theirs = harness(lm, texts, filled)
             middle = time.perf_counter()
-            ours = read(model, tokenizer, texts, filled).raw
+            ours = read_zero_shot(model, tokenizer, texts, filled).raw
             end = time.perf_counter()
             same = (theirs.argmax(1) == ours.argmax(1)).mean()
             ratio = (middle - start) / (end - middle)
@@ -66,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_main(main)

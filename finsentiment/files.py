@@ -110,6 +110,19 @@ def read_csv_text(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, index=lines, dtype="str")
 
 
+def read_user_parquet(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
+    """A user's Parquet table with the `required` columns, by row from 1. InputError says what is wrong."""
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read ({reason}); expected Parquet") from None
+    missing = [column for column in required if column not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(required)}")
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1))
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with atomic_path(path) as scratch:

@@ -6,6 +6,7 @@ import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from finsentiment.arms import OTHER_READERS
 from finsentiment.errors import InputError
@@ -273,11 +274,11 @@ def check_params(tree: dict[str, Any]) -> Params:
         raise InputError(f"params.yaml: {'; '.join(faults)}") from None
 
 
-def _got(error: dict[str, Any]) -> str:
+def _got(error: ErrorDetails) -> str:
     return "" if error["type"] in ("missing", "extra_forbidden") else f" = {error['input']!r}"
 
 
-def _expected(error: dict[str, Any]) -> str:
+def _expected(error: ErrorDetails) -> str:
     known = {"extra_forbidden": "unknown parameter, take it out or correct its name", "missing": "missing, put it back"}
     return known.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
 

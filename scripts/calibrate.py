@@ -49,7 +49,7 @@ the session's standard deviation, per standard deviation of their own."""
 VERDICTS = ("improves", "no evidence", "hurts")
 STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_session": 2.4, "reaction": 0.003}
 """The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
-PILOT = {"drift": 0.001, "markets": 8}
+PILOT: dict[str, Any] = {"drift": 0.001, "markets": 8}
 HEADLINES = "data/sample/headlines.csv"
 CODE = ("arms.py", "backtest/*.py", "features/*.py", "market/sessions.py", "market/simulate.py")
 

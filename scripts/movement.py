@@ -26,9 +26,9 @@ def main() -> None:
     files = ("data/prepared/news.parquet", "data/prepared/prices.parquet", "data/scored/news_scores.parquet")
     if missing := [file for file in files if not Path(file).is_file()]:
         raise InputError(f"{missing[0]} is missing: run `dvc repro score_news` with market.source=stocknet first")
-    tables = [read_table(file) for file in files]
-    reading = (params.features, params.backtest, params.market.exchange, params.seed, params.threads)
-    found = judge_movement(*tables, *reading)
+    news, prices, scores = (read_table(file) for file in files)
+    sections = (params.features, params.backtest, params.market.exchange)
+    found = judge_movement(news, prices, scores, *sections, params.seed, params.threads)
     write_json(Path("results") / given.name / "movement.json", found)
     print(
         f"{found['train']} movements to train on, {found['test']} to test on, {found['test_up_share']:.1%} of them up"

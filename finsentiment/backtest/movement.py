@@ -1,10 +1,10 @@
-"""StockNet's own task: does a stock close up or down? (Xu and Cohen 2018, "Stock Movement Prediction from Tweets and
-Historical Prices", section 4.)
+"""StockNet's own task: does a stock close up or down?
 
-A target is a ticker and session whose close moved by at most -0.5 % or by more than 0.55 % since the last close;
-smaller moves are left out. Trained to 2015-07-31 and tested from 2015-10-01 to 2015-12-31: 3,720 targets, as many as
-in the paper. The two months between serve the paper to choose a model, and nobody here. What is known is what was
-known at the close of the session before: the paper lets news count until the end of that day, so this is stricter.
+Xu and Cohen (2018), "Stock Movement Prediction from Tweets and Historical Prices", section 4. A target is a ticker and
+session whose close moved by at most -0.5 % or by more than 0.55 % since the last close; smaller moves are left out.
+Trained to 2015-07-31 and tested from 2015-10-01 to 2015-12-31: 3,720 targets, as many as in the paper. The two months
+between serve the paper to choose a model, and nobody here. What is known is what was known at the close of the session
+before: the paper lets news count until the end of that day, so this is stricter.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ def run_placebos(
     observed = gain(np.arange(len(table.rows)))
     with ThreadPoolExecutor(threads) as pool:
         found = [np.array(list(pool.map(kind, range(table.params.placebos)))) for kind in (shuffled, shifted)]
-    return tuple(rank_among_placebos(observed, differences) for differences in found)
+    shuffles, shifts = (rank_among_placebos(observed, differences) for differences in found)
+    return shuffles, shifts
 
 
 def shuffle_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:

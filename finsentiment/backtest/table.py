@@ -44,6 +44,7 @@ class FeatureTable:
         return np.rint(np.expm1(self.rows[COUNT].to_numpy(float)))
 
     def values(self, arm: str) -> np.ndarray:
+        """The columns that an arm adds, (rows, columns)."""
         return self.rows[self.columns[arm]].to_numpy(float)
 
     def fit(self, arm: str, onto: Fitted | None, threads: int, explain: bool = False) -> Fitted:

@@ -83,8 +83,10 @@ class Fitted:
     shap: np.ndarray
 
     def forecast(self, columns: np.ndarray) -> np.ndarray:
-        """Forecasts (rows,) from the table trained on: each row by the models of the fold that tests it, the mean over
-        their seeds. NaN in rows that no fold tests."""
+        """Forecasts (rows,) from the table trained on.
+
+        Each row by the models of the fold that tests it, the mean over their seeds; NaN in rows that no fold tests.
+        """
         forecast = np.full(len(columns), np.nan)
         for test, models in self.folds:
             forecast[test] = _mean_forecast(models, columns[test])
@@ -172,11 +174,11 @@ def walk_forward(
         # Not `seed`, which belongs to the data set as well and would have it built again for each model.
         seeded = [{**own, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
         models = [lightgbm.train(each, data, settings.trees) for each in seeded]
-        gain = sum(model.feature_importance("gain") for model in models)
+        gain = np.sum([model.feature_importance("gain") for model in models], axis=0)
         shap = np.zeros(columns.shape[1])
         if explain:
-            parts = [model.predict(columns[test], pred_contrib=True, num_threads=1)[:, :-1] for model in models]
-            shap = np.abs(np.mean(parts, axis=0)).mean(axis=0)
+            parts = [np.asarray(model.predict(columns[test], pred_contrib=True, num_threads=1)) for model in models]
+            shap = np.abs(np.mean(parts, axis=0)[:, :-1]).mean(axis=0)
         known = _mean_forecast(models, columns[train])
         return test, models, known if start is None else start + known, _shares(gain), _shares(shap)
 
@@ -191,7 +193,7 @@ def walk_forward(
 
 
 def _mean_forecast(models: list[lightgbm.Booster], columns: np.ndarray) -> np.ndarray:
-    return sum(model.predict(columns, num_threads=1) for model in models) / len(models)
+    return np.mean([np.asarray(model.predict(columns, num_threads=1)) for model in models], axis=0)
 
 
 def _shares(values: np.ndarray) -> np.ndarray:

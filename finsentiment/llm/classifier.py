@@ -131,17 +131,13 @@ class Reader:
         DataFrame of n rows in the order of `texts`: `label`, `score` (p_positive - p_negative, in [-1, 1]),
         `p_negative`, `p_neutral`, `p_positive` (calibrated)
         """
-        p = self.probabilities(self.logits(list(texts), batch_tokens))
-        table = pd.DataFrame(p, columns=list(P_COLUMNS))
-        table.insert(0, "label", [LABELS[code] for code in p.argmax(axis=1)])
-        table.insert(1, "score", tone_of(p))
-        return table
+        return labelled(self.probabilities(self.logits(list(texts), batch_tokens)))
 
     @torch.inference_mode()
     def batches(self, texts: list[str], batch_tokens: int) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield row numbers of `texts` and their logits (rows, 3), before the temperature, batch by batch."""
         tokens = tokenise(self.tokenizer, texts, self.max_tokens)
-        device = self.model.head.weight.device
+        device = next(self.model.parameters()).device
         for rows, shape in by_shape([len(t) for t in tokens], batch_tokens):
             ids, mask = padded([tokens[row] for row in rows], self.tokenizer.pad_token_id, shape=shape)
             yield rows, self.model(ids.to(device), mask.to(device)).logits[: len(rows)].float().cpu().numpy()
@@ -156,6 +152,14 @@ class Reader:
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities of shape (n, 3) from logits."""
         return apply_temperature(logits, self.temperature)
+
+
+def labelled(p: np.ndarray) -> pd.DataFrame:
+    """Probabilities (n, 3) as a table: `label`, `score`, `p_negative`, `p_neutral`, `p_positive`."""
+    table = pd.DataFrame(p, columns=list(P_COLUMNS))
+    table.insert(0, "label", [LABELS[code] for code in p.argmax(axis=1)])
+    table.insert(1, "score", tone_of(p))
+    return table
 
 
 def tone_of(p: pd.DataFrame | np.ndarray) -> np.ndarray:
@@ -183,11 +187,7 @@ def load_reader(path: str | Path = "models/adapter", device: str = "auto", threa
     InputError
         There is no adapter, it is damaged, or its base model can't be had.
     """
-    if not (Path(path) / DESCRIPTION).is_file():
-        raise InputError(
-            f"{path}: no fine-tuned model there (no {DESCRIPTION}); make one with `make repro`, "
-            "or get one as models/README.md says"
-        )
+    require_adapter(path)
     runtime = start_runtime(device, threads)
     description = read_json(Path(path) / DESCRIPTION)
     base, lora = model_folder(Model(**description["base"])), Lora(**description["lora"])
@@ -196,8 +196,17 @@ def load_reader(path: str | Path = "models/adapter", device: str = "auto", threa
     adapted = with_adapter(classifier, lora)
     _fill(trained_weights(adapted), Path(path) / WEIGHTS)
     # Merging into 4- or 8-bit weights would round the adapter away.
-    model = adapted.merge_and_unload() if description["quantization"] == "none" else adapted.base_model.model
+    model: Any = adapted.merge_and_unload() if description["quantization"] == "none" else adapted.base_model.model
     return Reader(model.eval(), load_tokenizer(base), description["max_tokens"], description["temperature"])
+
+
+def require_adapter(path: str | Path) -> None:
+    """Raise InputError where `path` is no folder that the stage `finetune` wrote."""
+    if not (Path(path) / DESCRIPTION).is_file():
+        raise InputError(
+            f"{path}: no fine-tuned model there (no {DESCRIPTION}); make one with `make repro`, "
+            "or get one as models/README.md says"
+        )
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ class LeanLinear(Linear):
     """PEFT's LoRA layer, with a forward and backward pass of its own while it trains without dropout."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The linear map of `x` (…, in) plus the adapter's share: (…, out)."""
         name = self.active_adapters[0]
         plain = isinstance(self.lora_dropout[name], torch.nn.Identity) and not (self.merged or self.disable_adapters)
         if not plain:

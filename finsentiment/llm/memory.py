@@ -42,6 +42,7 @@ class Memory:
 
     @property
     def total(self) -> float:
+        """Bytes in all."""
         return sum(asdict(self).values())
 
     def __str__(self) -> str:

@@ -54,7 +54,7 @@ def start_runtime(device: str, threads: int) -> Runtime:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # On by default with it: fills every new tensor first. Nothing here reads what it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _warm_up()
     chosen = _device(device)
     return Runtime(chosen, compute_dtype(chosen), threads)
@@ -75,9 +75,7 @@ def _device(name: str) -> torch.device:
         name = next(kind for kind, available in there.items() if available)
     if not there.get(name, False):
         found = ", ".join(kind for kind, available in there.items() if available)
-        raise InputError(
-            f"device = {name!r}: this machine has none that PyTorch can use; set device to auto or {found}"
-        )
+        raise InputError(f"device = {name!r}: PyTorch finds none on this machine; set device to auto or {found}")
     return torch.device(name)
 
 

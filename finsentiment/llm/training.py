@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -95,14 +95,14 @@ def finetune_classifier(
     trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints, runtime.device)
     with report_full_disk(checkpoints):
         trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
-    output = trainer.predict(sets[1])
+    output: Any = trainer.predict(sets[1])
     logits, labels = output.predictions.astype(float), output.label_ids
     temperature = fit_temperature(logits, labels)
     facts = {
         "tokens_train": sum(sets[0]["length"]),
         "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
         "trainable_parameters": sum(p.numel() for p in trained_weights(adapted).values()),
-        "best_epoch": trainer.state.best_global_step / (trainer.state.max_steps / recipe.epochs),
+        "best_epoch": cast(int, trainer.state.best_global_step) / (trainer.state.max_steps / recipe.epochs),
         "validation": {
             **_validation_metrics(output),
             "log_loss": log_loss(labels, apply_temperature(logits, temperature), labels=range(len(LABELS))),
@@ -143,7 +143,7 @@ def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict
         for rows in by_length([len(row) for row in tokens], LOWER_BATCH_TOKENS):
             ids, mask = padded([tokens[row] for row in rows], pad)
             device = classifier.head.weight.device
-            batch = classifier.backbone.lower_states(ids.to(device), mask.to(device)).cpu()
+            batch = cast(torch.Tensor, classifier.backbone.lower_states(ids.to(device), mask.to(device))).cpu()
             # A copy of each row: a view would keep the padding of its whole batch in memory.
             states.update({tokens[row]: batch[place, : len(tokens[row])].clone() for place, row in enumerate(rows)})
             bar.update(len(rows))
@@ -236,7 +236,7 @@ class _Average(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
         self.mean = self._copies()  # after a resume the weights are the average: that is what was saved
         if state.global_step:
-            self.trained = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
+            self.trained = load_file(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         self._put(self.trained)
@@ -252,7 +252,7 @@ class _Average(TrainerCallback):
         self._put(self.mean)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
-        save_file(self.trained, Path(args.output_dir) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
+        save_file(self.trained, Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / TRAINED_FILE)
 
     def _copies(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.weights.items()}

@@ -238,8 +238,11 @@ def _shocks(volatility: np.ndarray, count: int, rng: np.random.Generator) -> tup
 
 
 class _Noise(NamedTuple):
-    """Returns without news in units of a ticker's volatility: own ones overnight and within sessions (sessions x
-    tickers), their conditional volatility, and the market's factor as log returns."""
+    """Returns without news, in units of a ticker's volatility.
+
+    Own ones overnight and within sessions (sessions x tickers), their conditional volatility, and the market's factor
+    as log returns.
+    """
 
     overnight: np.ndarray
     within: np.ndarray

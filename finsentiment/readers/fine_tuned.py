@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from finsentiment.files import sha256_folder
 from finsentiment.labels import P_COLUMNS
-from finsentiment.llm.classifier import Reader, load_reader
+from finsentiment.llm.classifier import Reader, load_reader, require_adapter
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.readers.store import ScoreStore, open_store
 
@@ -36,6 +36,7 @@ def score_texts(
     InputError
         There is no adapter, it is damaged, its base model can't be had, or the store is damaged.
     """
+    require_adapter(adapter)
     distinct = sorted(set(texts))
     # Other libraries, devices or shapes round otherwise: their scores are kept apart.
     libraries = " ".join(version(name) for name in ("torch", "transformers", "peft"))

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -60,9 +61,10 @@ def read_stocknet(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[st
     InputError
         Where `path` is missing or not StockNet, or a file in it is broken.
     """
-    tweets, prices = [], []
+    tweets: list[tuple[str, pd.Timestamp, str, str]] = []
+    prices = []
     for name, content in _files(Path(path)):
-        member = _MEMBER.search(name)
+        member: Any = _MEMBER.search(name)  # `_files` gives no other names
         if member["tweets"]:
             tweets.extend(_tweets(f"{path}: {name}", content, member["tweets"]))
         else:
@@ -104,8 +106,8 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         else:
             with tarfile.open(path, "r:*") as archive:
                 for item in archive:
-                    if item.isfile() and _MEMBER.search(item.name):
-                        yield item.name, archive.extractfile(item).read()
+                    if item.isfile() and _MEMBER.search(item.name) and (stream := archive.extractfile(item)):
+                        yield item.name, stream.read()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"market.path = {str(path)!r} does not exist; give a clone or an archive of {REPOSITORY}"
@@ -117,7 +119,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         ) from None
 
 
-def _tweets(where: str, content: bytes, ticker: str) -> Iterator[tuple[str, str, str, str]]:
+def _tweets(where: str, content: bytes, ticker: str) -> Iterator[tuple[str, pd.Timestamp, str, str]]:
     # Not splitlines(): a tweet may hold a line separator of Unicode, which JSON leaves as it is.
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():

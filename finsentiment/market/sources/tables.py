@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.files import read_csv_text
+from finsentiment.files import read_csv_text, read_user_parquet
 from finsentiment.market.checks import MarketData, check_market
 from finsentiment.params import Market
 
@@ -38,19 +38,10 @@ def _find_table(folder: Path, name: str) -> Path:
 def read_rows(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """A CSV (all columns as text) or Parquet file, its rows numbered from 1 after the header."""
     if path.suffix == ".parquet":
-        try:
-            table = pd.read_parquet(path)
-        except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: cannot be read ({reason}); expected Parquet") from None
-        missing = [column for column in columns if column not in table]
-        if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(columns)}")
-    else:
-        # As text, so that a ticker such as NA or TRUE stays what it is.
-        table = read_csv_text(path, columns)
-    table.index = pd.RangeIndex(1, len(table) + 1)
-    return table
+        return read_user_parquet(path, columns)
+    # As text, so that a ticker such as NA or TRUE stays what it is.
+    table = read_csv_text(path, columns)
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1))
 
 
 def _text(table: pd.DataFrame, column: str) -> pd.Series:

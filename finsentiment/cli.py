@@ -1,0 +1,125 @@
+"""The console command `finsentiment`. What is heavy is imported by the subcommand that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finsentiment.errors import InputError, run_main
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLES = """\
+examples:
+  finsentiment score "Profit rose by 12 %."
+  finsentiment score news.csv --column headline -o scored.parquet
+  tail -f headlines.txt | finsentiment score -
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; `arguments` are those of the shell if None."""
+    given = _parser().parse_args(arguments)
+    run_main(lambda: given.run(given))
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="finsentiment",
+        description="Read the sentiment of financial sentences with a fine-tuned language model.",
+        epilog=EXAMPLES,
+        formatter_class=form,
+    )
+    parser.add_argument("--version", action="version", version=f"finsentiment {version('finsentiment')}")
+    commands = parser.add_subparsers(title="commands", required=True)
+    score = commands.add_parser(
+        "score",
+        help="score a sentence, a file, or lines from standard input",
+        description="Score a sentence, a file (with -o), or lines from standard input (-).",
+        epilog=EXAMPLES,
+        formatter_class=form,
+    )
+    score.add_argument("text", help="a sentence; with -o a CSV or Parquet file; - for standard input, a text a line")
+    score.add_argument("-o", "--output", metavar="FILE", help="where the scored file goes: .csv or .parquet")
+    score.add_argument("--column", default="headline", help="column of the file that holds the text (headline)")
+    score.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    score.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    score.add_argument("--threads", default=2, type=_count, help="CPU threads (%(default)s)")
+    score.add_argument("--batch-tokens", default=512, type=_count, help="tokens per forward pass (%(default)s)")
+    score.set_defaults(run=_score)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _score(given: argparse.Namespace) -> None:
+    if given.text == "-":
+        _score_lines(given)
+    elif given.output:
+        _score_file(given)
+    elif Path(given.text).is_file():
+        raise InputError(f"{given.text} is a file: say with -o where its scores go, such as -o scored.parquet")
+    else:
+        from finsentiment import load_reader
+
+        row = load_reader(given.adapter, given.device, given.threads).read([given.text]).iloc[0]
+        p = ", ".join(f"{name.removeprefix('p_')} {row[name]:.3f}" for name in row.index if name.startswith("p_"))
+        print(f"{row['label']}  {row['score']:+.3f}  ({p})")
+
+
+def _score_lines(given: argparse.Namespace) -> None:
+    """One JSON object for each line, as soon as it is there; a line without text has no label."""
+    from finsentiment import load_reader
+
+    reader = load_reader(given.adapter, given.device, given.threads)
+    for line in sys.stdin:
+        text = line.strip()
+        found = reader.read([text]).iloc[0].to_dict() if text else {"label": None, "score": None}
+        print(json.dumps({"text": text, **found}, ensure_ascii=False), flush=True)
+
+
+def _score_file(given: argparse.Namespace) -> None:
+    """The rows of a table with label, score and probabilities beside them."""
+    source, target = Path(given.text), Path(given.output)
+    if target.suffix not in (".csv", ".parquet"):
+        raise InputError(f"-o {target}: expected a name that ends in .csv or .parquet")
+
+    from finsentiment.files import write_csv, write_table
+    from finsentiment.labels import P_COLUMNS
+    from finsentiment.llm.classifier import labelled
+    from finsentiment.readers.fine_tuned import score_texts
+
+    table = _read_file(source, given.column)
+    texts = table[given.column].fillna("").astype(str).str.strip()
+    if empty := int((texts == "").sum()):
+        first = table.index[texts == ""][0]
+        raise InputError(
+            f"{source}: {given.column} is empty in {empty} of {len(table)} rows, first in row {first}; take them out"
+        )
+    if taken := [name for name in ("label", "score", *P_COLUMNS) if name in table]:
+        raise InputError(f"{source} has a column {taken[0]} already, where the result would go; give it another name")
+    p = score_texts(texts, given.adapter, given.threads, given.batch_tokens, given.device)
+    scored = table.reset_index(drop=True).join(labelled(p.loc[texts].to_numpy()))
+    (write_csv if target.suffix == ".csv" else write_table)(target, scored)
+    print(f"{target}: {len(scored)} rows", file=sys.stderr)
+
+
+def _read_file(path: Path, column: str) -> pd.DataFrame:
+    """A user's CSV (UTF-8, all columns as text, by line) or Parquet table (by row)."""
+    from finsentiment.files import read_csv_text, read_user_parquet
+
+    return read_user_parquet(path, (column,)) if path.suffix == ".parquet" else read_csv_text(path, (column,))
+
+
+if __name__ == "__main__":
+    main()
