@@ -48,7 +48,7 @@ class Repository:
         )
         for name in files.stdout.splitlines():
             if name.startswith(
-                (".dvc", "data/", "finsentiment/", "stages/", "dvc.yaml", "params.yaml", "requirements.txt")
+                (".dvc", "data/", "finsentiment/", "stages/", "dvc.yaml", "params.yaml", "requirements")
             ):
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, path / name)

@@ -13,9 +13,7 @@ made for each pass and thrown away, so nothing is handed on in attributes and th
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -24,9 +22,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from finsentiment.errors import InputError
-
-TESTED_FAMILIES = ("llama", "phi", "qwen3", "gemma3_text", "mistral", "gpt2")
-"""Model types that the tests take through fine-tuning and scoring."""
+from finsentiment.llm.families import UnfitError, differs, last_word_changed, refuse_encoder, refuse_unfit
 
 
 class _LayerOutput:
@@ -113,9 +109,11 @@ class Backbone(nn.Module):
                 _set_direction(layer, both_ways=number >= self.cut)
                 if number >= self.cut:
                     _keep_differentiable(layer)
+            if decoder.device.type != "meta":  # where tensors have no content there is nothing to see
+                refuse_encoder(decoder)
             self.form = _LayerOutput(_output_length(decoder, layers[0]))
             self._set_layers(decoder, [layers[n] if n < used else SkippedLayer(self.form) for n in range(len(layers))])
-            if decoder.device.type != "meta":  # where tensors have no content there is nothing to see
+            if decoder.device.type != "meta":
                 self._prove_directions()
 
     @property
@@ -186,38 +184,13 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def _prove_directions(self) -> None:
         """See with two inputs that the lower layers read from left to right and the upper ones both ways."""
-        inputs = [torch.tensor([[1, 2, 3, last]], device=self.decoder.device) for last in (4, 5)]
+        inputs = last_word_changed(self.decoder.device)
         mask = torch.ones_like(inputs[0])
         states = [self._lower(ids, mask) if self.cut else None for ids in inputs]
-        if self.cut:
-            one, other = (cast(Tensor, lower)[:, :-1].float() for lower in states)
-            # Weights in 8 bits round a row by its largest values, so that there a little may move.
-            if (one - other).abs().max() > (0.05 if self.quantized else 0.0) * one.abs().max():
-                raise _UnfitError("its lower layers don't read from left to right")
-        if torch.equal(*(self(ids, mask, lower)[:, 0] for ids, lower in zip(inputs, states, strict=True))):
-            raise _UnfitError("its upper layers can't be made to read both ways")
-
-
-class _UnfitError(Exception):
-    """What of a model does not fit."""
-
-
-@contextlib.contextmanager
-def refuse_unfit(model_type: str) -> Iterator[None]:
-    """Turn whatever an unknown kind of model makes its own code raise into one line.
-
-    Raises InputError, which names the model type and the families that are tested.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:  # the code of any architecture runs in here
-        reason = str(error) if isinstance(error, _UnfitError) else f"{type(error).__name__} in its own code"
-        raise InputError(
-            f"model.spec: a base model of the type {model_type} can't be used ({reason}); "
-            f"take a decoder of a family that is tested: {', '.join(TESTED_FAMILIES)}"
-        ) from error
+        if self.cut and differs((cast(Tensor, lower)[:, :-1] for lower in states), self.quantized):
+            raise UnfitError("its lower layers don't read from left to right")
+        if not differs(self(ids, mask, lower)[:, 0] for ids, lower in zip(inputs, states, strict=True)):
+            raise UnfitError("its upper layers can't be made to read both ways")
 
 
 def _layer_list(decoder: PreTrainedModel) -> tuple[str, nn.ModuleList]:
@@ -226,7 +199,7 @@ def _layer_list(decoder: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     count = decoder.config.get_text_config().num_hidden_layers
     fit = [item for item in lists if len(item[1]) == count]
     if not fit:
-        raise _UnfitError(f"no list of its {count} layers was found in it")
+        raise UnfitError(f"no list of its {count} layers was found in it")
     return fit[0]
 
 

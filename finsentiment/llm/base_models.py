@@ -31,6 +31,7 @@ from transformers import (
 
 from finsentiment.errors import InputError
 from finsentiment.files import atomic_path, cache_folder, sha256_file, sha256_folder
+from finsentiment.llm.families import refuse_encoder, refuse_unfit
 from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Model
 
@@ -50,7 +51,10 @@ def load_causal(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, PreTra
     Raises InputError when it can't be had or loaded.
     """
     path = model_folder(model)
-    return _pretrained(AutoModelForCausalLM, path, runtime).eval(), load_tokenizer(path)
+    causal = _pretrained(AutoModelForCausalLM, path, runtime).eval()
+    with refuse_unfit(causal.config.model_type):
+        refuse_encoder(causal)
+    return causal, load_tokenizer(path)
 
 
 def load_backbone(path: Path, quantization: str, runtime: Runtime) -> PreTrainedModel:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.pytorch_utils import Conv1D
 
 from finsentiment.calibration import apply_temperature
 from finsentiment.errors import InputError
@@ -88,6 +89,7 @@ def with_adapter(classifier: Classifier, lora: Lora) -> PeftModel:
         lora_dropout=lora.dropout,
         target_modules=[f"backbone.{name}" for name in classifier.backbone.linear_names],
         modules_to_save=["head"],
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in classifier.modules()),
     )
     if not classifier.backbone.quantized:
         config._register_custom_module({nn.Linear: LeanLinear})

@@ -16,26 +16,22 @@ from torch.nn import functional
 
 
 class _LowRank(torch.autograd.Function):
-    """y = x W' + bias + s (x A') B', with gradients for x, A and B alone (Hu et al. 2022, equation 3)."""
+    """y = x W' + bias + s (x A') B' for rows x, with gradients for x, A and B alone (Hu et al. 2022, equation 3)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | None, s: float) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
+    def forward(ctx: Any, rows: Tensor, a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | None, s: float) -> Tensor:
         inner = rows @ a.T
         y = functional.linear(rows, weight, bias).addmm_(inner, b.T, alpha=s)
         ctx.save_for_backward(rows, inner, a, b, weight)
-        ctx.s, ctx.shape = s, x.shape
-        return y.view(*x.shape[:-1], y.shape[-1])
+        ctx.s = s
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, inner, a, b, weight = ctx.saved_tensors
-        grad = grad.reshape(-1, grad.shape[-1])
         grad_inner = (grad @ b).mul_(ctx.s)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight).addmm_(grad_inner, a).view(ctx.shape)
-        return grad_x, grad_inner.T @ rows, (grad.T @ inner).mul_(ctx.s), None, None, None
+        grad_rows = (grad @ weight).addmm_(grad_inner, a) if ctx.needs_input_grad[0] else None
+        return grad_rows, grad_inner.T @ rows, (grad.T @ inner).mul_(ctx.s), None, None, None
 
 
 class LeanLinear(Linear):
@@ -48,4 +44,6 @@ class LeanLinear(Linear):
         if not plain:
             return super().forward(x, *args, **kwargs)
         a, b = (part[name].weight.to(x.dtype) for part in (self.lora_A, self.lora_B))
-        return _LowRank.apply(x, a, b, self.base_layer.weight, self.base_layer.bias, self.scaling[name])
+        base, rows = self.base_layer, x.reshape(-1, x.shape[-1])
+        y = _LowRank.apply(rows, a, b, base.weight, base.bias, self.scaling[name])
+        return y.view(*x.shape[:-1], y.shape[-1])

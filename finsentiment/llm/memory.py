@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from finsentiment.errors import InputError
-from finsentiment.llm.backbone import refuse_unfit
 from finsentiment.llm.classifier import Classifier, trained_weights, with_adapter
+from finsentiment.llm.families import refuse_unfit
 from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Finetune
 

