@@ -14,10 +14,10 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from finsentiment.errors import InputError, run_main
 from finsentiment.files import atomic_path, read_table, without_folders, write_csv, write_json
+from finsentiment.llm.runtime import describe_processor, start_runtime
 
 
 def main() -> None:
@@ -62,9 +62,8 @@ def _environment() -> dict[str, object]:
     return {
         "python": platform.python_version(),
         "system": platform.system(),
-        "processor": f"{platform.machine()}, PyTorch uses {torch.backends.cpu.get_cpu_capability()}",
+        "processor": describe_processor(start_runtime("auto", 1)),
         "packages": "requirements.txt at this commit",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -108,3 +110,25 @@ def test_a_bad_parameter_is_one_line_and_no_traceback(
     (repository.path / "params.yaml").write_text(before)
     assert done.returncode != 0
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_verify_says_reproduced_or_names_what_differs(repository: Repository) -> None:
+    environment = repository.environment | {"PYTHONPATH": str(ROOT)}
+
+    def verify(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "scripts.verify", *options]
+        return subprocess.run(command, cwd=repository.path, env=environment, capture_output=True, text=True)
+
+    assert verify("--record").returncode == 0
+    repository.git("add", "-A")
+    repository.git("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "published")
+    done = verify()
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("reproduced: all "), done.stderr
+    file = repository.path / "metrics/split.json"
+    file.write_text(file.read_text().replace('"rows_in": ', '"rows_in": 1'))
+    assert verify().stderr == "not reproduced: the same kind of processor gave other bytes in metrics/split.json\n"
+    (repository.path / "results/processor.txt").write_text("another kind\n")
+    done = verify()
+    assert done.returncode == 1 and done.stderr == "not reproduced: beyond the tolerance in split.rows_in\n"
+    file.unlink()
+    assert verify().stderr == "error: metrics/split.json is missing: run `make repro` first\n"

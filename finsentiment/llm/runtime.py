@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,7 +34,7 @@ class Runtime:
     threads: int
 
     def __str__(self) -> str:
-        return f"{self.device.type} {str(self.dtype).removeprefix('torch.')} {self.threads}"
+        return f"{self.device.type} {str(self.dtype).removeprefix('torch.')}, {self.threads} threads"
 
 
 def start_runtime(device: str, threads: int) -> Runtime:
@@ -58,6 +59,15 @@ def start_runtime(device: str, threads: int) -> Runtime:
     _warm_up()
     chosen = _device(device)
     return Runtime(chosen, compute_dtype(chosen), threads)
+
+
+def describe_processor(runtime: Runtime) -> str:
+    """The kind of processor that a runtime computes on: machines that agree in it give the same bytes."""
+    dtype = str(runtime.dtype).removeprefix("torch.")
+    if runtime.device.type == "cuda":
+        return f"{torch.cuda.get_device_name()}, {dtype}"
+    tiles = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{tiles}, {dtype}"
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
