@@ -13,7 +13,7 @@ help:
 	@echo "make verify     say whether this machine gets the same figures as those in git"
 	@echo "make test       make .venv, run the quick tests, print what they cover"
 	@echo "make test-slow  run the slow tests: clusters, servers, load, fuzzing, the real model"
-	@echo "make calibrate  measure how often the verdict errs, on simulated markets (half an hour; goes on where it was stopped)"
+	@echo "make calibrate  measure how often the verdict errs, on simulated markets (45 minutes on two cores; goes on where it was stopped)"
 	@echo "make lint       style, common mistakes, types, workflows"
 	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
 	@echo "make clean      remove .venv and what the pipeline made"

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
-    "threads": 1,
+    "threads": 2,  # with one thread, same bytes are no news
     "market.simulated.tickers": 8,
     "market.simulated.sessions": 130,
     "market.simulated.news_per_session": 0.2,

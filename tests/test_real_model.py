@@ -35,6 +35,7 @@ def _status(field: str) -> int:
     return 1024 * int(line.split()[1])
 
 
+@pytest.mark.slow
 def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,11 +173,11 @@ def test_a_series_without_variance_has_no_evidence():
 
 @quick
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 99))
-def test_the_placebo_deals_each_row_out_once_within_its_group(groups, seed):
+def test_a_shuffle_gives_each_row_away_once_within_its_group(groups, seed):
     group = np.array(groups)
-    dealt = shuffle_within(group, np.random.default_rng(seed))
-    assert np.array_equal(group[dealt], group)
-    assert sorted(dealt) == list(range(len(group)))
+    shuffled = shuffle_within(group, np.random.default_rng(seed))
+    assert np.array_equal(group[shuffled], group)
+    assert sorted(shuffled) == list(range(len(group)))
 
 
 def test_placebo_p_values_count_the_observed_and_the_ties():

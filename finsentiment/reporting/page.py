@@ -44,14 +44,13 @@ def report_page(
     ----------
     metrics : by stage: prepare, baseline, finetune, evaluate, build_features, backtest
     tables : of the backtest, by name: ic, equity, placebo, importance; and confusion of the evaluation
-    pictures : of the evaluation, as PNG: curve, confusion, reliability
+    pictures : as PNG: curve, confusion and reliability of the evaluation, and `evidence_pictures`
     words : the verdict in sentences
     parameters : the text of params.yaml
     hashes : what the run rests on, by name
     simulated : whether the market is
     """
     found = metrics["backtest"]
-    drawn = pictures | _evidence_pictures(found, tables)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -62,7 +61,7 @@ def report_page(
         key_figures=_key_figures(found),
         words=words,
         simulated=simulated,
-        pictures={name: base64.b64encode(picture).decode() for name, picture in drawn.items()},
+        pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         captions=_captions(found, tables, metrics["evaluate"]),
         costs=costs,
         portfolios=_portfolio_rows(found["portfolio"], costs),
@@ -100,7 +99,11 @@ def _key_figures(found: dict[str, Any]) -> list[tuple[str, str]]:
     return figures
 
 
-def _evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, bytes]:
+def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, bytes]:
+    """Pictures of the backtest as PNG: gains, placebos, ic, slices, importance, equity.
+
+    `found` are the metrics of the backtest, `tables` as in `report_page`.
+    """
     within = f"with its {_percent(found['interval'])} interval"
     gains = {
         f"{ARMS[arm].label}, over {ARMS[ARMS[arm].adds_to or arm].label}": gain
