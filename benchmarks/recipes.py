@@ -10,7 +10,9 @@ pass included, and memory is the peak of the process.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import resource
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -69,7 +71,8 @@ def measure(name: str, seed: int) -> list[float]:
     train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
     recipe = changed(params.finetune, RECIPES[name])
     start = time.perf_counter()
-    trained = finetune_classifier(train, validation, params.model, recipe, seed, params.threads, params.device)
+    with contextlib.redirect_stdout(sys.stderr):  # Trainer prints its log
+        trained = finetune_classifier(train, validation, params.model, recipe, seed, params.threads, params.device)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         save_adapter(trained.adapted, Path(folder) / "adapter", trained.description)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, log_loss
 from statsmodels.stats.contingency_tables import mcnemar
 
 from finsentiment.calibration import apply_temperature
@@ -163,6 +163,8 @@ def evaluate_logits(
     ours = score_reading(after, labels, agreement, samples=samples, seed=seed, bins=bins)
     metrics = {
         **ours,
+        "log_loss_before": log_loss(labels, before, labels=range(len(LABELS))),
+        "log_loss_after": log_loss(labels, after, labels=range(len(LABELS))),
         "ece_before": calibration_error(before, labels, bins),
         "ece_after": ours["ece"],
         "temperature": temperature,

@@ -74,8 +74,8 @@ def report_page(
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:g} %"
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
 
 
 def _in_order(by_arm: dict[str, Any]) -> dict[str, Any]:
@@ -170,13 +170,14 @@ def _captions(found: dict[str, Any], tables: dict[str, pd.DataFrame], ours: dict
         "slices": "How far ahead the forecast is judged, how much news there was, and the year. Slices with too few "
         "sessions are left out.",
         "importance": f"The largest share of its arm: {describe_feature(first['feature'])}, "
-        f"{first['shap_share']:.0%} by Shapley values.",
+        f"{_percent(first['shap_share'])} by Shapley values.",
         "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short, traded at the "
         f"open. Deflated Sharpe ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the chance that it is "
         f"better than the best of {found['trials']} strategies without merit.",
         "confusion": mistakes,
-        "reliability": f"Expected calibration error {ours['ece_before']:.3f} before temperature scaling and "
-        f"{ours['ece_after']:.3f} after, at a temperature of {ours['temperature']:.2f}.",
+        "reliability": f"A temperature of {ours['temperature']:.2f} moves the log-loss from "
+        f"{ours['log_loss_before']:.3f} to {ours['log_loss_after']:.3f} and the expected calibration error from "
+        f"{ours['ece_before']:.3f} to {ours['ece_after']:.3f}.",
     }
 
 
@@ -200,11 +201,12 @@ def _portfolio_rows(portfolios: dict[str, Any], costs: list[str]) -> list[dict[s
 
 
 def _reading(ours: dict[str, Any], baseline: dict[str, Any]) -> str:
+    right, low, high = (_percent(ours[name], 1) for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    untrained, tfidf = (_percent(baseline[name]["accuracy"], 1) for name in ("zero_shot_calibrated", "tfidf"))
     return (
-        f"{ours['accuracy']:.1%} of {ours['sentences']} test sentences are read right (95 % interval "
-        f"{ours['accuracy_low']:.1%} to {ours['accuracy_high']:.1%}); macro F1 is {ours['macro_f1']:.3f}. The base "
-        f"model without fine-tuning, calibrated, reads {baseline['zero_shot_calibrated']['accuracy']:.1%} right, "
-        f"TF-IDF with logistic regression {baseline['tfidf']['accuracy']:.1%}."
+        f"{right} of {ours['sentences']} test sentences are read right (95 % interval {low} to {high}); macro F1 is "
+        f"{ours['macro_f1']:.3f}. The base model without fine-tuning, calibrated, reads {untrained} right, TF-IDF with "
+        f"logistic regression {tfidf}."
     )
 
 
@@ -213,6 +215,6 @@ def _data(metrics: dict[str, dict[str, Any]]) -> str:
     return (
         f"{metrics['prepare']['sentences']['rows_out']} labelled sentences. {features['news_used']} of "
         f"{features['news_in']} headlines on {features['tickers']} tickers over {features['sessions']} sessions count; "
-        f"{features['coverage']:.0%} of the ticker-sessions have news. "
+        f"{_percent(features['coverage'])} of the ticker-sessions have news. "
         f"{metrics['backtest']['counts']['sessions_with_ic']} sessions were forecast."
     )

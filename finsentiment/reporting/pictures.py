@@ -120,9 +120,12 @@ def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.add_subplot(title=title, ylabel=ylabel)
     sessions = pd.to_datetime(table["session"])
-    for place, name in enumerate(table.columns.drop("session")):
-        colour = COLOURS[place % len(COLOURS)]
-        axes.plot(sessions, table[name], color=colour, label=name, linewidth=1.4)
+    colours: dict[str, str] = {}
+    for name in table.columns.drop("session"):
+        arm = name.removesuffix(", long only")  # another portfolio of the same arm
+        colours.setdefault(arm, COLOURS[len(colours) % len(COLOURS)])
+        style = "-" if name == arm else "--"
+        axes.plot(sessions, table[name], style, color=colours[arm], label=name, linewidth=1.4)
     axes.tick_params(axis="x", labelrotation=30, labelsize=8)
     axes.legend(fontsize=8)
     return png(figure)
@@ -131,11 +134,11 @@ def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
 def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
     """Histograms of what the placebos gain, by `kind`, and where the real sentiment stands."""
     figure = Figure(figsize=(7, 3), layout="constrained")
-    for axes, (kind, group) in zip(figure.subplots(1, 2, sharey=True), placebos.groupby("kind"), strict=False):
-        axes.hist(group["difference"], bins=20, color=GREY)
+    titles = {"shuffled": "Shuffled across tickers", "shifted": "Shifted in time"}
+    for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
+        axes.hist(placebos.loc[placebos["kind"] == kind, "difference"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
-        where = {"shuffled": "shuffled across tickers", "shifted": "shifted in time"}[kind]
-        axes.set(title=f"The same scores {where}", xlabel="gain in mean daily rank IC")
+        axes.set(title=f"The same scores: {title[0].lower()}{title[1:]}", xlabel="gain in mean daily rank IC")
         axes.legend(fontsize=8)
     return png(figure)
 
