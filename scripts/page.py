@@ -22,6 +22,8 @@ from finsentiment.files import read_json, write_bytes, write_text
 from finsentiment.labels import AGREEMENT_LEVELS, LABELS, P_COLUMNS, label_codes, rows_by_agreement
 from finsentiment.reporting.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
 
+TINY = np.finfo(float).tiny  # a probability that was rounded to 0 has no logarithm
+
 
 class Run:
     """A recorded evaluation."""
@@ -151,7 +153,9 @@ def pictures(runs: list[Run]) -> dict[str, bytes]:
     """File names and contents of the page's pictures, the runs taken together."""
     p, labels = np.concatenate([r.p for r in runs]), np.concatenate([label_codes(r.table["label"]) for r in runs])
     # p is softmax(logits / T), so this is softmax(logits)
-    before = np.concatenate([apply_temperature(np.log(r.p), 1 / r.scores["temperature"]) for r in runs])
+    before = np.concatenate(
+        [apply_temperature(np.log(np.maximum(r.p, TINY)), 1 / r.scores["temperature"]) for r in runs]
+    )
     found = {
         "curve.png": curve_picture({run.name: run.curve for run in runs}),
         "confusion.png": confusion_picture(confusion_counts(p, labels), f"{(p.argmax(1) == labels).mean():.1%} right"),
