@@ -1,8 +1,8 @@
 """Say whether this run reproduced the published figures: run as `make verify` after `make repro`.
 
 Compares metrics/ with the commit. The same kind of processor must give the same bytes. Another kind rounds
-differently: there each figure may differ by a tolerance, which was measured between float32 and bfloat16
-(docs/method.md, "Same bytes"). The last line says: reproduced, or not and where. Exits with 1 if not.
+differently: there each figure may differ by a tolerance, which was measured (docs/method.md, "Same bytes"). The last
+line says: reproduced, or not and where. Exits with 1 if not.
 
 `--record` writes down the kind of processor that made the figures, results/processor.txt, before they are committed.
 """
@@ -26,15 +26,25 @@ from stages.parameters import all_params
 PROCESSOR = Path("results/processor.txt")
 TOLERANCES = (
     # what no language model has a part in must be equal
-    (r"^(prepare|split|build_features)\.", 0.0),
+    (r"^(prepare|split|build_features)\.|^baseline\.(tfidf|lexicon|majority)\.|^evaluate\.target\.accuracy$", 0.0),
     (r"\.(sentences|support|count|counts\..*|news|texts|trials|sessions|tokens_train|trainable_parameters)$", 0.0),
-    (r"^baseline\.(tfidf|lexicon|majority)\.", 0.0),
-    (r"^baseline\.zero_shot.*\.(accuracy|macro_f1)", 0.05),
-    (r"^(evaluate|finetune)\..*(accuracy|macro_f1)", 0.03),
-    (r"^backtest\.(ic|gain)\..*\.(mean|low|high)$", 0.02),
+    (r"_p$|\.p(_hurts)?$|per_class|per_agreement|best_epoch", None),
+    (r"^baseline\.zero_shot.*\.(accuracy|macro_f1)|^evaluate\.(against\.zero_shot|best_zero_shot)", 0.13),
+    (r"^evaluate\.(accuracy|macro_f1|against)|^finetune\.validation\.(accuracy|macro_f1)", 0.02),
+    (r"\.(ece|ece_before|ece_after|log_loss|log_loss_before|log_loss_after|temperature)$", 0.06),
+    (r"^score_news\.mean\.", 0.02),
+    (r"^backtest\.(ic|gain|placebo)\..*\.(mean|low|high|observed)$", 0.01),
+    (r"^backtest\.ic_by\..*\.(mean|low|high)$", 0.02),
+    (r"^backtest\..*\.hac_t$", 1.1),
+    (r"^backtest\.portfolio\..*\.sharpe(_low|_high)?$", 0.7),
+    (r"^backtest\.portfolio\..*\.(gross_return|net_return|max_drawdown|turnover)$", 0.1),
+    (r"^backtest\.portfolio\..*\.break_even_bps$", 2.5),
+    (r"^backtest\.deflated_sharpe$", 0.1),
 )
-"""Largest differences of figures between kinds of processors, the first pattern that fits; figures that none fits are
-shown and not judged."""
+"""How far a figure may lie from the published one on another kind of processor, by the first pattern that fits.
+
+About twice the largest difference found between float32 on AVX2 (344248b) and bfloat16 on AMX; docs/method.md has both.
+Chances (p) and figures of single classes move more than they say: they are shown and not judged."""
 WORDS = ("backtest.verdict",)
 """What is no number and must be equal."""
 
