@@ -112,6 +112,27 @@ def test_a_bad_parameter_is_one_line_and_no_traceback(
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("seed: [1", "error: params.yaml cannot be read as parameters ("),
+        ("seed: 17\n", "error: params.yaml: threads: missing, put it back; device: missing"),
+        ("just words\n", "error: params.yaml"),
+    ],
+)
+def test_a_broken_parameter_file_is_one_line_in_every_script_too(
+    repository: Repository, script: str, content: str, said: str
+) -> None:
+    before = (repository.path / "params.yaml").read_text()
+    (repository.path / "params.yaml").write_text(content)
+    command = [sys.executable, "-m", f"scripts.{script}", *(["stocknet"] if script == "movement" else [])]
+    environment = repository.environment | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=repository.path, env=environment, capture_output=True, text=True)
+    (repository.path / "params.yaml").write_text(before)
+    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
+
+
 def test_verify_says_reproduced_or_names_what_differs(repository: Repository) -> None:
     environment = repository.environment | {"PYTHONPATH": str(ROOT)}
 
