@@ -46,7 +46,7 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
             "                              accuracy  95 % interval     macro F1",
             _row("fine-tuned model", ours),
             *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
-            f"  Lead over the better of two {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
+            f"  Lead over the base model    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
             f"McNemar p {p}",
             f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
             "",

@@ -21,7 +21,7 @@ from finsentiment.features import look_ahead
 from finsentiment.features.build import build_features
 from finsentiment.features.columns import lagged
 from finsentiment.features.panel import to_panel
-from finsentiment.market.checks import check_market
+from finsentiment.market.checks import RawMarket, check_market
 from finsentiment.market.sessions import calendar, next_open
 from finsentiment.market.simulate import Simulation, simulate_market
 from finsentiment.market.sources.simulated import read_headlines
@@ -162,5 +162,5 @@ def test_a_day_on_which_one_ticker_alone_has_news_is_judged_like_any_other(drift
 
 def test_repeated_news_is_refused_and_counted(driftless, params):
     news = pd.concat([driftless.news, driftless.news], ignore_index=True)
-    found = check_market(news, driftless.prices, {}, "XNYS", ("news", "prices"))
+    found = check_market(RawMarket(news, driftless.prices, {}, ("news", "prices")), "XNYS")
     assert found.refused["news_duplicate"] == len(driftless.news) == found.facts["news_out"]

@@ -12,7 +12,7 @@ from finsentiment.backtest.evidence import Estimate
 from finsentiment.backtest.placebos import rank_among_placebos
 from finsentiment.backtest.portfolio import portfolio_metrics, sharpe, trade_forecast, weights_of
 from finsentiment.backtest.run import paired_verdict, run_backtest
-from finsentiment.backtest.verdict import Evidence, decide_verdict
+from finsentiment.backtest.verdict import Evidence, decide_verdict, verdict_in_words
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
 from finsentiment.files import round_figures
@@ -195,6 +195,23 @@ def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above
         assert decide_verdict(found, significance=0.05) == expected
     doubtful = Evidence(Estimate(difference.mean, low, high, 0.01, 1.9 * np.sign(low + high)), none, none)
     assert decide_verdict(doubtful, significance=0.05) == "no evidence"
+
+
+@pytest.mark.parametrize(("above", "expected"), [(4, "improves"), (5, "no evidence")])
+def test_of_100_placebos_at_most_four_may_do_as_well(above, expected):
+    difference = Estimate(0.02, 0.01, 0.03, 0.01, 3.0)
+    against = rank_among_placebos(0.0, np.array([-1.0] * (100 - above) + [1.0] * above))
+    assert decide_verdict(Evidence(difference, against, against), significance=0.1) == expected
+
+
+def test_the_verdict_in_words_says_which_placebos_were_beaten():
+    shuffled, shifted = (rank_among_placebos(0.0, np.array([-1.0] * n + [1.0] * (8 - n))) for n in (3, 5))
+    found = Evidence(Estimate(0.0271, 0.0169, 0.0369, 0.01, 4.0), shuffled, shifted)
+    assert verdict_in_words("no evidence", 0.0901, 0.0630, found, 0.1) == (
+        "There is no evidence that sentiment changes the forecast. Mean daily rank IC: 0.090 with sentiment, 0.063 "
+        "without; the gain is 0.027 (90 % interval 0.017 to 0.037). The real scores beat 3 of 8 shuffles across "
+        "tickers and 5 of 8 shifts in time."
+    )
 
 
 FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A

@@ -119,3 +119,16 @@ def test_every_other_file_in_the_library_is_a_dependency_of_some_stage() -> None
 def test_the_backtest_does_not_depend_on_a_language_model() -> None:
     for stage in ("build_features", "backtest"):
         assert not [dep for dep in STAGES[stage]["deps"] if "/llm/" in dep or "/readers/" in dep]
+
+
+def test_every_file_of_the_library_is_a_dependency_of_some_stage_but_what_no_stage_uses() -> None:
+    deps = {dep for stage in STAGES.values() for dep in stage["deps"]}
+    code = {file.relative_to(ROOT).as_posix() for file in (ROOT / "finsentiment").rglob("*.py")}
+    idle = {file for file in code - deps if not file.endswith("__init__.py")}
+    assert idle == {"finsentiment/cli.py", "finsentiment/backtest/movement.py"}, "is it in its table?"
+
+
+def test_every_parameter_is_used_beyond_its_declaration() -> None:
+    code = [*(ROOT / "finsentiment").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    text = "".join(file.read_text() for file in code if file.name != "params.py")
+    assert not [leaf for leaf in leaves(Params) if f".{leaf.rpartition('.')[2]}" not in text]

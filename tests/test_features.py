@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finsentiment import params
+from finsentiment.arms import arm_of
 from finsentiment.errors import InputError
 from finsentiment.features import build as building
 from finsentiment.features import look_ahead
 from finsentiment.features.build import build_features
-from finsentiment.features.columns import lagged
+from finsentiment.features.columns import attention_features, lagged, price_features, sentiment_features
+from finsentiment.features.panel import to_panel
 from finsentiment.market.sessions import next_open, sessions_between
 
 SETTINGS = params.Features(horizon=1, window=5, half_life=1.0, surprise_window=5)
@@ -244,3 +246,15 @@ def test_each_reader_of_the_news_has_features_of_its_own():
     table = build(prices, news, scores.assign(lexicon=0.0, masked=scores["fine_tuned"]))
     assert (table.filter(like="lexicon_") == 0).all(axis=None)
     np.testing.assert_array_equal(table.filter(like="masked_"), table.filter(like="fine_tuned_"))
+
+
+def test_every_column_belongs_to_an_arm_and_each_function_makes_its_own_arms_columns_alone():
+    prices, news, scores = random_market(3)
+    fixed = {"session", "ticker", "tradable", "forward_return", *(f"return_{h}" for h in building.HORIZONS)}
+    assert not [name for name in build(prices, news, scores) if name not in fixed and arm_of(name) is None]
+    panel = to_panel(prices, "XNYS")
+    nothing = np.zeros(panel.listed.shape)
+    none = np.array([], dtype=int)
+    assert {arm_of(name) for name in price_features(panel, 5)} == {"price"}
+    assert {arm_of(name) for name in attention_features(nothing, 5)} == {"attention"}
+    assert {arm_of(name) for name in sentiment_features(none, none, nothing.shape, 1.0, 5, "masked_")} == {"masked"}

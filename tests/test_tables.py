@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import get_args
@@ -17,10 +18,13 @@ from finsentiment.backtest.table import to_table
 from finsentiment.corpus import load as corpus_load
 from finsentiment.errors import InputError
 from finsentiment.features.build import build_features
+from finsentiment.llm import base_models
 from finsentiment.market import load as market_load
 from finsentiment.params import Section
 from finsentiment.readers.read import OTHER_READER_FUNCTIONS
+from finsentiment.reporting.pictures import COLOURS
 from finsentiment.reporting.words import arm_label, gains_in_words
+from tests.repository import SMALL
 
 LIBRARY = Path(__file__).parents[1] / "finsentiment"
 
@@ -38,6 +42,18 @@ def test_every_source_has_a_row_and_every_row_a_name() -> None:
 
 def test_every_reader_has_a_function() -> None:
     assert set(OTHER_READER_FUNCTIONS) == set(arms.OTHER_READERS)
+
+
+def test_the_tiny_pipeline_of_the_tests_runs_every_reader_and_every_arm_has_a_colour() -> None:
+    assert set(SMALL["score_news.readers"]) == set(arms.OTHER_READERS)
+    assert len(COLOURS) >= len(arms.ARMS)
+
+
+def test_every_form_of_a_model_spec_has_a_loader() -> None:
+    pattern = params.Model.model_fields["spec"].metadata[0].pattern
+    for kind, spec in {"wheel": "wheel:a==1", "hub": "hub:a/b@c", "path": "path:a"}.items():
+        assert re.fullmatch(pattern, spec) and f"{kind}:" in params.Model.model_fields["spec"].description
+    assert set(re.findall(r"(\w+):", pattern.replace("|", " "))) == set(base_models.FORMS)
 
 
 def test_every_arm_adds_to_one_that_comes_before_it() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from finsentiment.corpus.cleaning import check_rows
 from finsentiment.corpus.sources.csv_file import read_sentences
 from finsentiment.corpus.sources.phrasebank import read_phrasebank
 from finsentiment.params import Corpus
@@ -31,4 +32,5 @@ def load_corpus(corpus: Corpus) -> pd.DataFrame:
     InputError
         The file can't be had or read, or a row breaks the schema.
     """
-    return SOURCES[corpus.source](corpus)
+    # A source checks its rows where it knows their file; here nothing passes that a source forgot to check.
+    return check_rows(SOURCES[corpus.source](corpus), corpus.path)

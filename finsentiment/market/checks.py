@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,22 @@ PRICES_SCHEMA = pa.DataFrameSchema(
 )
 
 
+class RawMarket(NamedTuple):
+    """What a source reads, not yet checked.
+
+    news, prices : tables in the final columns; their index is the row number that messages name
+    refused : rows that the source itself left out, by reason
+    where : what messages call the two tables
+    truth : `news_id` and its true tone `truth`, where it is known
+    """
+
+    news: pd.DataFrame
+    prices: pd.DataFrame
+    refused: dict[str, int]
+    where: tuple[str, str]
+    truth: pd.DataFrame | None = None
+
+
 @dataclass(frozen=True)
 class MarketData:
     """A market, ready for the pipeline.
@@ -65,27 +81,15 @@ def count_price_gaps(prices: pd.DataFrame, exchange: str) -> int:
     return int((sessions.searchsorted(span["max"]) - sessions.searchsorted(span["min"]) + 1 - span["size"]).sum())
 
 
-def check_market(
-    news: pd.DataFrame,
-    prices: pd.DataFrame,
-    refused: dict[str, int],
-    exchange: str,
-    where: tuple[str, str],
-    truth: pd.DataFrame | None = None,
-) -> MarketData:
+def check_market(raw: RawMarket, exchange: str) -> MarketData:
     """What every source passes through: rows refused and counted, the rest checked and sorted.
 
     Refused are news for tickers without prices, news without text and repeated rows of news. A gap in a ticker's
     prices (a halt) is no error: it is counted, and the features keep it as a missing session.
 
-    Parameters
-    ----------
-    news, prices : tables in the final columns; their index is the row number that messages name
-    refused : rows that the source itself left out, by reason
-    exchange : calendar code of exchange_calendars
-    where : what messages call the two tables
-    truth : passed on
+    `exchange` is a calendar code of exchange_calendars. Raises InputError naming the row and what is wrong with it.
     """
+    news, prices, refused, where, truth = raw
     counts = {"news_in": len(news), "prices_in": len(prices)}
     for table in ("news", "prices"):
         counts[f"{table}_in"] += sum(n for reason, n in refused.items() if reason.startswith(f"{table}_"))

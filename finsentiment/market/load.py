@@ -1,21 +1,21 @@
-"""The market of the source that the parameters name, checked."""
+"""The market of the source that the parameters name, checked alike whatever the source."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from finsentiment.market.checks import MarketData
-from finsentiment.market.sources.simulated import load_simulated
-from finsentiment.market.sources.stocknet import load_stocknet
-from finsentiment.market.sources.tables import load_tables
+from finsentiment.market.checks import MarketData, RawMarket, check_market
+from finsentiment.market.sources.simulated import read_simulated
+from finsentiment.market.sources.stocknet import read_stocknet_market
+from finsentiment.market.sources.tables import read_tables
 from finsentiment.params import Market
 
-SOURCES: dict[str, Callable[[Market, int], MarketData]] = {
-    "simulated": load_simulated,
-    "stocknet": load_stocknet,
-    "tables": load_tables,
+SOURCES: dict[str, Callable[[Market, int], RawMarket]] = {
+    "simulated": read_simulated,
+    "stocknet": read_stocknet_market,
+    "tables": read_tables,
 }
-"""A row for each value of `market.source`: the section market and the seed to news and prices."""
+"""A row for each value of `market.source`: the section market and the seed to what the source reads."""
 
 
 def load_market(market: Market, seed: int) -> MarketData:
@@ -31,4 +31,4 @@ def load_market(market: Market, seed: int) -> MarketData:
     InputError
         Naming the file, row, column and value that is wrong.
     """
-    return SOURCES[market.source](market, seed)
+    return check_market(SOURCES[market.source](market, seed), market.exchange)

@@ -88,5 +88,8 @@ def read_news(texts: Iterable[str], readers: Sequence[str], given: ReaderInputs)
     p = given.fine_tuned(texts)
     found = {FINE_TUNED: tone_of(p)}
     for name in readers:
-        found[name] = OTHER_READER_FUNCTIONS[name](list(p.index), given)
+        scores = np.asarray(OTHER_READER_FUNCTIONS[name](list(p.index), given), dtype=float)
+        if scores.shape != (len(p),) or not (np.abs(scores) <= 1).all():
+            raise ValueError(f"the reader {name} must give one score in [-1, 1] for each of {len(p)} texts")
+        found[name] = scores
     return p.assign(**found)

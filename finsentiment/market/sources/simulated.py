@@ -7,20 +7,19 @@ from pathlib import Path
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.market.checks import MarketData, check_market
+from finsentiment.market.checks import RawMarket
 from finsentiment.market.simulate import simulate_market
 from finsentiment.market.sources.tables import read_rows
 from finsentiment.params import Market
 
 
-def load_simulated(market: Market, seed: int) -> MarketData:
+def read_simulated(market: Market, seed: int) -> RawMarket:
     """Simulate the market that the parameters describe; the same for the same seed.
 
     Raises InputError where the headlines break their format or the sessions are not all known.
     """
     found = simulate_market(market.simulated, market.exchange, read_headlines(market.path), seed)
-    where = ("simulated news", "simulated prices")
-    return check_market(found.news, found.prices, {}, market.exchange, where, found.truth)
+    return RawMarket(found.news, found.prices, {}, ("simulated news", "simulated prices"), found.truth)
 
 
 def read_headlines(path: str | Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.market.checks import MarketData, check_market
+from finsentiment.market.checks import RawMarket
 from finsentiment.params import Market
 
 # The two years that the dataset is made for; the repository holds some tweets of the days around them.
@@ -37,13 +37,12 @@ _LINK = re.compile(r"https?:\S*")
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
-def load_stocknet(market: Market, seed: int) -> MarketData:
-    """Read and check the dataset at `market.path`; `seed` is not needed.
+def read_stocknet_market(market: Market, seed: int) -> RawMarket:
+    """Read the dataset at `market.path`; `seed` is not needed.
 
     Raises InputError where the path is missing or not StockNet, or a file in it is broken.
     """
-    where = (f"{market.path}: tweets", f"{market.path}: price/raw")
-    return check_market(*read_stocknet(market.path), market.exchange, where)
+    return RawMarket(*read_stocknet(market.path), (f"{market.path}: tweets", f"{market.path}: price/raw"))
 
 
 def read_stocknet(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:

@@ -9,18 +9,18 @@ import pandas as pd
 
 from finsentiment.errors import InputError
 from finsentiment.files import read_csv_text, read_user_parquet
-from finsentiment.market.checks import MarketData, check_market
+from finsentiment.market.checks import RawMarket
 from finsentiment.params import Market
 
 
-def load_tables(market: Market, seed: int) -> MarketData:
-    """Read and check the two tables in the folder `market.path`; `seed` is not needed.
+def read_tables(market: Market, seed: int) -> RawMarket:
+    """Read the two tables in the folder `market.path`; `seed` is not needed.
 
     Raises InputError naming the file, row, column and value that is wrong.
     """
     news_file, prices_file = (_find_table(Path(market.path), name) for name in ("news", "prices"))
     news, prices = _read_news(news_file), _read_prices(prices_file)
-    return check_market(news, prices, {}, market.exchange, (str(news_file), str(prices_file)))
+    return RawMarket(news, prices, {}, (str(news_file), str(prices_file)))
 
 
 def _find_table(folder: Path, name: str) -> Path:
