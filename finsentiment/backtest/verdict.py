@@ -73,14 +73,19 @@ def verdict_in_words(value: Value, with_it: float, without: float, found: Eviden
     }[value]
     gain = found.difference
     figures = (
-        f"Mean daily rank IC: {with_it:.3f} with sentiment, {without:.3f} without; the gain is {gain.mean:.3f} "
-        f"({100 * (1 - significance):g} % interval {gain.low:.3f} to {gain.high:.3f})."
+        f"Mean daily rank IC: {_three(with_it)} with sentiment, {_three(without)} without; the gain is "
+        f"{_three(gain.mean)} ({100 * (1 - significance):g} % interval {_three(gain.low)} to {_three(gain.high)})."
     )
     if not len(found.shuffled.differences):
         return f"{opening} {figures}"
     shuffles = _share_beaten(found.shuffled, "shuffles across tickers")
     shifts = _share_beaten(found.shifted, "shifts in time")
     return f"{opening} {figures} The real scores beat {shuffles} and {shifts}."
+
+
+def _three(value: float) -> str:
+    """Three digits after the point, and no sign before a zero."""
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def _share_beaten(placebo: Placebo, name: str) -> str:
