@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from finsentiment.errors import InputError, run_main
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 EXAMPLES = """\
 examples:
@@ -95,30 +95,24 @@ def _score_file(given: argparse.Namespace) -> None:
         raise InputError(f"-o {target}: expected a name that ends in .csv or .parquet")
 
     from finsentiment.files import write_csv, write_table
+    from finsentiment.intake.columns import Columns
+    from finsentiment.intake.tables import also, read_user_table, where
     from finsentiment.labels import P_COLUMNS
     from finsentiment.llm.classifier import labelled
     from finsentiment.readers.fine_tuned import score_texts
+    from finsentiment.text import clean_texts
 
-    table = _read_file(source, given.column)
-    texts = table[given.column].fillna("").astype(str).str.strip()
+    table = read_user_table(source, Columns((given.column,), parameter="--column", others=True)).rows
+    texts, _ = clean_texts(table[given.column])
     if empty := int((texts == "").sum()):
-        first = table.index[texts == ""][0]
-        raise InputError(
-            f"{source}: {given.column} is empty in {empty} of {len(table)} rows, first in row {first}; take them out"
-        )
+        first = where(source, table, table.index[texts == ""][0])
+        raise InputError(f"{first}: {given.column} is empty{also(empty)}; take such rows out")
     if taken := [name for name in ("label", "score", *P_COLUMNS) if name in table]:
         raise InputError(f"{source} has a column {taken[0]} already, where the result would go; give it another name")
     p = score_texts(texts, given.adapter, given.threads, given.batch_tokens, given.device)
     scored = table.reset_index(drop=True).join(labelled(p.loc[texts].to_numpy()))
     (write_csv if target.suffix == ".csv" else write_table)(target, scored)
     print(f"{target}: {len(scored)} rows", file=sys.stderr)
-
-
-def _read_file(path: Path, column: str) -> pd.DataFrame:
-    """A user's CSV (UTF-8, all columns as text, by line) or Parquet table (by row)."""
-    from finsentiment.files import read_csv_text, read_user_parquet
-
-    return read_user_parquet(path, (column,)) if path.suffix == ".parquet" else read_csv_text(path, (column,))
 
 
 if __name__ == "__main__":

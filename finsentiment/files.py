@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import hashlib
 import io
@@ -66,61 +65,6 @@ def read_input(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); correct the path in params.yaml") from None
-
-
-def read_csv_text(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """A user's UTF-8 CSV file with a header that names the `required` columns: all values as text, by line number.
-
-    Read with `csv` and not with pandas, which knows no line numbers, fills up a row with too few values and
-    shifts one with too many. InputError names the line of what is wrong.
-    """
-    content = read_input(path)
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = f"byte 0x{content[error.start]:02x} at offset {error.start}"
-        raise InputError(f"{path}, line {line}: {byte} is not UTF-8; save the file as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    line = 1
-    try:
-        header = next(reader, [])
-        for column in (*required, *header):
-            if (times := header.count(column)) != 1:
-                raise InputError(
-                    f"{path}, line 1: column '{column}' is there {times} times (the header is {','.join(header)!r}); "
-                    f"expected {', '.join(required)} once each, as names in a first line"
-                )
-        line = reader.line_num + 1
-        for row in reader:
-            if row and len(row) != len(header):
-                raise InputError(
-                    f"{path}, line {line}: {len(row)} values, expected {len(header)} ({','.join(header)}); "
-                    "put a text that holds commas in double quotes"
-                )
-            if row:
-                lines.append(line)
-                rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        mend = "close every double quote, and write one within a text twice"
-        raise InputError(f"{path}, line {line}: not CSV ({error}); {mend}") from None
-    return pd.DataFrame(rows, columns=header, index=lines, dtype="str")
-
-
-def read_user_parquet(path: str | Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """A user's Parquet table with the `required` columns, by row from 1. InputError says what is wrong."""
-    try:
-        table = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read ({reason}); expected Parquet") from None
-    missing = [column for column in required if column not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(required)}")
-    return table.set_axis(pd.RangeIndex(1, len(table) + 1))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from finsentiment.arms import OTHER_READERS
@@ -31,11 +41,46 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def _is_an_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("Python knows no text encoding of this name; expected one such as cp1252 or latin-1") from None
+    return name
+
+
+def _is_a_delimiter(text: str) -> str:
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1 or text in '\r\n"':
+        raise ValueError("expected one character such as ';', or tab")
+    return text
+
+
+def _as_words(mapping: Any) -> Any:
+    """YAML reads a label such as 0 as a number."""
+    return {str(key): value for key, value in mapping.items()} if isinstance(mapping, dict) else mapping
+
+
+Encoding = Annotated[str, AfterValidator(_is_an_encoding)] | None
+Delimiter = Annotated[str, AfterValidator(_is_a_delimiter)] | None
+ColumnNames = dict[str, str | Annotated[int, Field(ge=1)]]
+ENCODING = "of text files without a byte order mark; null: UTF-8"
+DELIMITER = "between the values of a CSV; null: the one with which the first line has the columns"
+
+
 class Corpus(Section):
     """Where the labelled sentences come from."""
 
     source: Literal["sample", "phrasebank", "csv"] = Field(description="kind of source")
     path: FilePath = Field(description="the file of that source; a .json file says where on the model hub it is")
+    columns: ColumnNames = Field(
+        description="csv: the file's names of text, label, agreement; numbers from 1 where it has no line of names"
+    )
+    labels: Annotated[dict[str, Literal["negative", "neutral", "positive"] | None], BeforeValidator(_as_words)] = Field(
+        description="csv: what the file's labels are: negative, neutral, positive, or null: left out"
+    )
+    encoding: Encoding = Field(description=ENCODING)
+    delimiter: Delimiter = Field(description=DELIMITER)
     agreement: Literal[50, 66, 75, 100] = Field(description="PhraseBank only: least agreement of annotators, percent")
 
 
@@ -70,6 +115,21 @@ class Simulated(Section):
         return value
 
 
+class MarketColumns(Section):
+    """Names of columns in a user's own news and prices, by ours."""
+
+    news: ColumnNames = Field(description="tables: the file's names of published_at, ticker, headline, source, news_id")
+    prices: ColumnNames = Field(
+        description="tables: the file's names of ticker, session, open, high, low, close, volume, adj_close"
+    )
+
+
+def _is_a_time_zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError("expected a name such as America/New_York or UTC")
+    return name
+
+
 class Market(Section):
     """Where news and prices come from."""
 
@@ -78,6 +138,25 @@ class Market(Section):
         description="simulated: headlines with their tone; stocknet: clone or archive; tables: folder of news, prices"
     )
     exchange: str = Field(description="calendar code of exchange_calendars, such as XNYS")
+    columns: MarketColumns = Field(description="tables: names of columns in the files")
+    encoding: Encoding = Field(description=f"tables: {ENCODING}")
+    delimiter: Delimiter = Field(description=f"tables: {DELIMITER}")
+    time_zone: Annotated[str, AfterValidator(_is_a_time_zone)] | None = Field(
+        description="tables: zone of times of news that are written without one; null: such times are refused"
+    )
+    time_format: str | None = Field(description="tables: strptime format of the times of news; null: any known one")
+    date_format: str | None = Field(description="tables: strptime format of the days of prices; null: 2024-03-01")
+    undated_news: Literal["refuse", "next_session", "trust"] = Field(
+        description="what becomes of news whose time of day was lost: an error, counted for the session after its day, "
+        "or taken as it stands"
+    )
+    adjusted_close: Literal["refuse", "use", "ignore"] = Field(
+        description="what becomes of an adjusted close that differs: an error, used to adjust all four, or ignored"
+    )
+    tickers: FilePath = Field(description="CSV from,to: tickers of the news and what the prices call them")
+    ticker_rule: Literal["exact", "plain"] = Field(
+        description="whether tickers that differ in case, marks or brackets alone are the same"
+    )
     simulated: Simulated = Field(description="the simulated market")
 
 

@@ -62,7 +62,7 @@ def main() -> None:
 
 def _transfer(reader: Reader, params: Params) -> dict[str, Any]:
     """Scores on the labelled sentences of another domain, if a file of them is given."""
-    rows = read_sentences(params.evaluate.transfer_file)
+    rows = read_sentences(params.evaluate.transfer_file).rows
     if rows.empty:
         return {}
     kept, refused = drop_duplicates(rows)

@@ -17,7 +17,7 @@ def main() -> None:
     """Write the three sides and the counts."""
     params = stage_params("split")
     sentences = read_table("data/prepared/sentences.parquet")
-    listed = read_sentences(params.split.test_file, required=("text",))
+    listed = read_sentences(params.split.test_file, required=("text",)).rows
     sides, metrics = split_corpus(sentences, listed, params.split, params.seed)
     for name, side in sides.items():
         write_table(f"data/splits/{name}.parquet", SENTENCES.validate(side))

@@ -26,6 +26,7 @@ from finsentiment.market.sessions import calendar, next_open
 from finsentiment.market.simulate import Simulation, simulate_market
 from finsentiment.market.sources.simulated import read_headlines
 from finsentiment.params import Params, check_params
+from tests.markets import market
 
 ROOT = Path(__file__).parents[1]
 
@@ -162,5 +163,5 @@ def test_a_day_on_which_one_ticker_alone_has_news_is_judged_like_any_other(drift
 
 def test_repeated_news_is_refused_and_counted(driftless, params):
     news = pd.concat([driftless.news, driftless.news], ignore_index=True)
-    found = check_market(RawMarket(news, driftless.prices, {}, ("news", "prices")), "XNYS")
+    found = check_market(RawMarket(news, driftless.prices, {}, ("news", "prices")), market("tables", "news"))
     assert found.refused["news_duplicate"] == len(driftless.news) == found.facts["news_out"]

@@ -100,8 +100,16 @@ def test_a_sentence_a_line_and_a_file_get_the_same_scores(adapter: Path, tmp_pat
     [
         ("headline\nProfit rose.\n", ["news.csv"], "news.csv is a file: say with -o where its scores go"),
         ("headline\nProfit rose.\n", ["news.csv", "-o", "out.xlsx"], "expected a name that ends in .csv or .parquet"),
-        ("title\nProfit rose.\n", ["news.csv", "-o", "out.csv"], "column 'headline' is there 0 times"),
-        ("headline,n\nProfit rose.,1\n,2\n", ["news.csv", "-o", "o.csv"], "headline is empty in 1 of 2 rows, first in"),
+        (
+            "title\nProfit rose.\n",
+            ["news.csv", "-o", "out.csv"],
+            "no column 'headline' (the header is 'title'); name the column with --column",
+        ),
+        (
+            "headline,n\nProfit rose.,1\n,2\n",
+            ["news.csv", "-o", "o.csv"],
+            "news.csv, line 3: headline is empty; take such rows out",
+        ),
         ("", ["none.csv", "-o", "out.csv"], "none.csv: cannot be read"),
     ],
 )

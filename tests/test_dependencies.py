@@ -97,7 +97,7 @@ def test_params_yaml_holds_exactly_the_known_parameters() -> None:
         return {
             name
             for key, value in tree.items()
-            for name in (names(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key})
+            for name in (names(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key})
         }
 
     assert names(yaml.safe_load((ROOT / "params.yaml").read_text())) == leaves(Params)

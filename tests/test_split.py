@@ -170,7 +170,7 @@ def test_a_side_without_one_of_the_classes_is_refused():
 
 
 def test_an_empty_list_draws_a_share():
-    rows = read_sentences(str(ROOT / "data/sources/no_sentences.csv"), ("text",))
+    rows = read_sentences(str(ROOT / "data/sources/no_sentences.csv"), ("text",)).rows
     assert len(rows) == 0 and len(split_corpus(corpus(), rows, SETTINGS, 1)[0]["test"]) == 24
 
 
@@ -182,9 +182,9 @@ def test_shares_that_leave_nothing_to_train_on_are_refused():
 
 @pytest.mark.skipif(not (SHARED / "phrasebank-benchmark-test.csv").exists(), reason=f"{SHARED} is not here")
 def test_the_phrasebank_benchmark_is_tested_on_as_others_do_without_a_twin_in_training():
-    rows = read_phrasebank(str(SHARED / "FinancialPhraseBank-v1.0.zip"), 50)
+    rows = read_phrasebank(str(SHARED / "FinancialPhraseBank-v1.0.zip"), 50).rows
     table, _ = cleaning.clean_corpus(rows, "phrasebank", "")
-    benchmark = read_sentences(str(SHARED / "phrasebank-benchmark-test.csv"), ("text",))
+    benchmark = read_sentences(str(SHARED / "phrasebank-benchmark-test.csv"), ("text",)).rows
     sides, metrics = split_corpus(table.assign(twin_group=""), benchmark, SETTINGS, 17)
     # two sentences have two labels in PhraseBank; the benchmark has each with one of them, so they come from it
     assert metrics["test_file"] == {"rows": 1212, "exact_duplicates": 2, "labels_changed": 0, "added": 2}

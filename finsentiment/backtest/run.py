@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.arms import AGAINST, ATTENTION, PRICE, READERS, TESTED, TRUTH
+from finsentiment.backtest.enough import MIN_IC_SESSIONS
 from finsentiment.backtest.evidence import Estimate, deflated_sharpe, estimate_mean, superior_predictive_ability
 from finsentiment.backtest.placebos import Placebo, run_placebos
 from finsentiment.backtest.portfolio import Portfolio, portfolio_metrics, sharpe, trade_forecast
@@ -19,7 +20,6 @@ from finsentiment.features.build import HORIZONS
 from finsentiment.params import Backtest
 
 NEWS_COUNTS = {"no news": (0, 0), "one headline": (1, 1), "more": (2, np.inf)}
-MIN_IC_SESSIONS = 20  # from fewer, an interval means nothing
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pandas as pd
 import pandera.pandas as pa
 
+from finsentiment.corpus.labelling import our_labels
 from finsentiment.errors import InputError
+from finsentiment.intake.tables import also, where
 from finsentiment.labels import LABELS
+from finsentiment.text import clean_texts
 
 # What a source gives; the descriptions are what an error says was expected.
 ROWS = pa.DataFrameSchema(
     {
         "text": pa.Column(str, pa.Check.str_length(min_value=1), description="a sentence"),
-        "label": pa.Column(str, pa.Check.isin(LABELS), description=f"{', '.join(LABELS)}, in lower case"),
+        "label": pa.Column(str, pa.Check.isin(LABELS), description=f"{', '.join(LABELS)}"),
         "agreement": pa.Column(
             float,
             pa.Check.in_range(0.5, 1),
             nullable=True,
             coerce=True,
-            description="a share from 0.5 to 1, or nothing",
+            description="a share from 0.5 to 1 (or a percentage from 50 to 100), or nothing",
         ),
     }
 )
@@ -40,36 +44,71 @@ SENTENCES = pa.DataFrameSchema(
 )
 
 
-def clean_text(text: str) -> str:
-    """`text` in Unicode NFC, without control and format characters, every run of white space one space."""
-    visible = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
-    return " ".join(unicodedata.normalize("NFC", visible).split())
+class Checked(NamedTuple):
+    """Rows of a corpus that keep the schema `ROWS`.
+
+    rows : `text` (cleaned) and, where the source has them, `label` and `agreement`; indexed by line
+    refused : rows that were left out, by reason
+    converted : rows that were read otherwise than as they stand, by what was done
+    """
+
+    rows: pd.DataFrame
+    refused: dict[str, int]
+    converted: dict[str, int]
 
 
-def check_rows(raw: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Rows as read, with texts cleaned, once each of them was found to keep the schema `ROWS`.
+def check_rows(
+    raw: pd.DataFrame,
+    path: str,
+    labels: Mapping[str, str | None] | None = None,
+    parameter: str | None = None,
+    converted: Mapping[str, int] | None = None,
+) -> Checked:
+    """Rows as read, with texts cleaned and labels in our words, once each of them was found to keep the schema `ROWS`.
 
     Parameters
     ----------
-    raw : strings in `text` and, where the source has them, `label` and `agreement`; indexed by line
+    raw : `text` and, where the source has them, `label` and `agreement`; indexed by line
     path : what an error names as the file
+    labels, parameter : what the file's own labels are, and the parameter that says so
+    converted : what the source did already
 
     Raises
     ------
     InputError
         Names the first line that breaks the schema, its column and value, what was expected, and how many more do.
     """
-    table = raw.assign(text=raw["text"].map(clean_text).astype("str"))
+    texts, done = clean_texts(raw["text"])
+    refused: dict[str, int] = {}
+    table = raw.assign(text=texts)
+    if "label" in table:
+        ours, refused = our_labels(table["label"], labels or {}, path, parameter)
+        done["labels_renamed"] = int((ours != table["label"][ours.index]).sum())
+        table = table.loc[ours.index].assign(label=ours)
     if "agreement" in table:
-        table["agreement"] = table["agreement"].replace("", None)
+        shares, percent = _shares(table["agreement"])
+        table, done["agreement_from_percent"] = table.assign(agreement=shares), percent
+    counts = {**(converted or {}), **{name: count for name, count in done.items() if count}}
     try:
-        return ROWS.select_columns(list(table.columns)).validate(table, lazy=True)
+        return Checked(ROWS.select_columns(list(table.columns)).validate(table, lazy=True), refused, counts)
     except pa.errors.SchemaErrors as error:
         faults = error.failure_cases.dropna(subset="index").drop_duplicates(["index", "column"]).sort_values("index")
         line, column = faults[["index", "column"]].iloc[0]
         value, expected = raw.at[line, column], ROWS.columns[column].description
-        more = f" ({len(faults) - 1} more bad values after it)" if len(faults) > 1 else ""
-        raise InputError(f"{path}, line {line}: {column} = {value!r}, expected {expected}; correct it{more}") from None
+        same = int((faults["column"] == column).sum())
+        raise InputError(
+            f"{where(path, raw, line)}: {column} = {value!r}, expected {expected}{also(same)}; "
+            "correct it or take the row out"
+        ) from None
+
+
+def _shares(agreement: pd.Series) -> tuple[pd.Series, int]:
+    """Agreement as a share, and how many rows gave it in percent: all do where one is above 1."""
+    text = agreement.astype("str").str.strip().str.removesuffix("%").replace("", None)
+    numbers = pd.to_numeric(text, errors="coerce")
+    if not (numbers > 1).any() or (numbers < 50).any():
+        return text, 0
+    return numbers.div(100).where(numbers.notna(), text), int(numbers.notna().sum())
 
 
 def as_sentences(rows: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from finsentiment.llm.batches import by_shape, padded
 from finsentiment.llm.lora import LeanLinear
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.params import Lora, Model
+from finsentiment.text import clean_text
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "classifier.json"
@@ -126,14 +127,14 @@ class Reader:
     temperature: float
 
     def read(self, texts: Sequence[str], batch_tokens: int = 512) -> pd.DataFrame:
-        """Read texts.
+        """Read texts, cleaned as the corpus and the news are (`finsentiment.text.clean_text`).
 
         Returns
         -------
         DataFrame of n rows in the order of `texts`: `label`, `score` (p_positive - p_negative, in [-1, 1]),
         `p_negative`, `p_neutral`, `p_positive` (calibrated)
         """
-        return labelled(self.probabilities(self.logits(list(texts), batch_tokens)))
+        return labelled(self.probabilities(self.logits([clean_text(text) for text in texts], batch_tokens)))
 
     @torch.inference_mode()
     def batches(self, texts: list[str], batch_tokens: int) -> Iterator[tuple[list[int], np.ndarray]]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from finsentiment.arms import TRUTH
 from finsentiment.errors import InputError
-from finsentiment.market.sessions import sessions_between
+from finsentiment.intake.tables import also, counts_in_words, where
+from finsentiment.market.adjust import overnight_moves
+from finsentiment.market.price_checks import TEXT, check_prices, check_schema
+from finsentiment.market.sessions import calendar, sessions_between
+from finsentiment.market.tickers import read_ticker_list, rename_tickers, without_prices, without_prices_in_words
+from finsentiment.market.undated import settle_undated
+from finsentiment.params import Market
+from finsentiment.text import clean_texts
 
-PRICE = pa.Column(float, pa.Check(lambda x: np.isfinite(x) & (x > 0), error="a positive number"))
-TEXT = pa.Column(str, pa.Check(lambda x: x.str.strip() != "", error="a text that is not empty"))
 NEWS_SCHEMA = pa.DataFrameSchema(
     {
         "news_id": TEXT,
@@ -26,26 +32,16 @@ NEWS_SCHEMA = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-PRICES_SCHEMA = pa.DataFrameSchema(
-    {
-        "ticker": TEXT,
-        "session": pa.Column("datetime64[us]"),
-        "open": PRICE,
-        "high": PRICE,
-        "low": PRICE,
-        "close": PRICE,
-        "volume": pa.Column(float, pa.Check(lambda x: np.isfinite(x) & (x >= 0), error="a number, 0 or more")),
-    },
-    strict=True,
-    ordered=True,
-)
 
 
 class RawMarket(NamedTuple):
     """What a source reads, not yet checked.
 
-    news, prices : tables in the final columns; their index is the row number that messages name
-    refused : rows that the source itself left out, by reason
+    news, prices : tables in the final columns; their index is the number that messages name, its name what that counts
+        (`line`, `row`). News may have `written` (the times as written, without zone) and `only_day` (no time was
+        written) beside them, prices `adj_close`
+    refused, converted : rows that the source left out, and read otherwise than as they stand, by reason; each reason
+        starts with its table (`news_`, `prices_`)
     where : what messages call the two tables
     truth : `news_id` and its true tone `truth`, where it is known
     """
@@ -55,6 +51,7 @@ class RawMarket(NamedTuple):
     refused: dict[str, int]
     where: tuple[str, str]
     truth: pd.DataFrame | None = None
+    converted: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -62,16 +59,20 @@ class MarketData:
     """A market, ready for the pipeline.
 
     news, prices : tables in the final schema, sorted by key
-    refused : rows left out, by reason; each reason starts with its table (`news_`, `prices_`)
+    refused, converted : rows left out, and read otherwise than as they stand, by reason; each reason starts with its
+        table (`news_`, `prices_`)
     facts : counts for the metrics; `news_in` = `news_out` + the refused of news, and so for prices
     truth : `news_id` and its true tone `truth`, known for the simulated market only; elsewhere without rows
+    moves : the largest overnight move of each ticker (`overnight_moves`)
     """
 
     news: pd.DataFrame
     prices: pd.DataFrame
     refused: dict[str, int]
+    converted: dict[str, int]
     facts: dict[str, Any]
     truth: pd.DataFrame
+    moves: pd.DataFrame
 
 
 def count_price_gaps(prices: pd.DataFrame, exchange: str) -> int:
@@ -81,105 +82,113 @@ def count_price_gaps(prices: pd.DataFrame, exchange: str) -> int:
     return int((sessions.searchsorted(span["max"]) - sessions.searchsorted(span["min"]) + 1 - span["size"]).sum())
 
 
-def check_market(raw: RawMarket, exchange: str) -> MarketData:
+def check_market(raw: RawMarket, market: Market) -> MarketData:
     """What every source passes through: rows refused and counted, the rest checked and sorted.
 
-    Refused are news for tickers without prices, news without text and repeated rows of news. A gap in a ticker's
-    prices (a halt) is no error: it is counted, and the features keep it as a missing session.
+    Refused are news for tickers without prices, news without text, and repeated rows. A gap in a ticker's prices (a
+    halt) is no error: it is counted, and the features keep it as a missing session. Texts are cleaned, tickers renamed
+    and undated news moved as the parameters say.
 
-    `exchange` is a calendar code of exchange_calendars. Raises InputError naming the row and what is wrong with it.
+    Raises InputError naming the row and what is wrong with it.
     """
-    news, prices, refused, where, truth = raw
-    counts = {"news_in": len(news), "prices_in": len(prices)}
-    for table in ("news", "prices"):
-        counts[f"{table}_in"] += sum(n for reason, n in refused.items() if reason.startswith(f"{table}_"))
+    refused, converted = dict(raw.refused), dict(raw.converted)
+    counts = {
+        f"{name}_in": len(table) + sum(n for reason, n in refused.items() if reason.startswith(f"{name}_"))
+        for name, table in (("news", raw.news), ("prices", raw.prices))
+    }
+    prices, lost, done = check_prices(raw.prices, market, raw.where[1])
+    refused |= lost
+    converted |= done
+    news, lost, done, facts = _check_news(raw.news, set(prices["ticker"]), market, raw.where[0])
+    refused |= lost
+    converted |= done
+    moves = overnight_moves(prices)
+    splits = moves[moves["like_split"] > 0]
+    facts |= counts | {
+        "news_out": len(news),
+        "prices_out": len(prices),
+        "tickers": prices["ticker"].nunique(),
+        "tickers_with_news": news["ticker"].nunique(),
+        "tickers_like_split": len(splits),
+        "first_like_split": f"{splits['ticker'].iloc[0]} on {splits['session'].iloc[0].date()}" if len(splits) else "",
+        "unique_headlines": news["headline"].nunique(),
+        "mean_words": float(news["headline"].str.split().str.len().mean()),
+        "first_session": str(prices["session"].min().date()),
+        "last_session": str(prices["session"].max().date()),
+        "price_gaps": count_price_gaps(prices, market.exchange),
+    }
+    truth = pd.DataFrame({"news_id": [], TRUTH: []}).astype({"news_id": "str"}) if raw.truth is None else raw.truth
+    return MarketData(news, prices, refused, converted, facts, truth, moves)
 
-    if prices.empty:
-        raise InputError(f"{where[1]}: no prices; expected a row per ticker and session")
-    _check(prices, PRICES_SCHEMA, where[1])
-    _check_prices(prices, exchange, where[1])
-    refused = dict(refused)
+
+def _check_news(
+    news: pd.DataFrame, known: set[str], market: Market, path: str
+) -> tuple[pd.DataFrame, dict[str, int], dict[str, int], dict[str, Any]]:
+    """News that keeps `NEWS_SCHEMA`, sorted by key; rows refused, rows converted, and facts."""
+    texts, cleaned = clean_texts(news["headline"])
+    renamed = rename_tickers(news["ticker"], known, read_ticker_list(market.tickers), market.ticker_rule)
+    converted = {f"news_{name}": count for name, count in cleaned.items()}
+    converted["news_tickers_renamed"] = int((renamed != news["ticker"]).sum())
+    news = news.assign(headline=texts, ticker=renamed)
+    missing = without_prices(news["ticker"], known)
+    refused = {}
     for reason, bad in (
-        ("news_ticker_without_prices", lambda table: ~table["ticker"].isin(prices["ticker"])),
+        ("news_ticker_without_prices", lambda table: ~table["ticker"].isin(known)),
         ("news_without_text", lambda table: table["headline"] == ""),
-        ("news_duplicate", lambda table: table.duplicated()),
+        ("news_duplicate", lambda table: table[list(NEWS_SCHEMA.columns)].duplicated()),
     ):
         rows = bad(news)
         refused[reason] = int(rows.sum())
         news = news[~rows]
     if news.empty:
-        raise InputError(f"{where[0]}: no news left after {refused} were refused; expected news on tickers with prices")
-    _check(news, NEWS_SCHEMA, where[0])
+        raise InputError(f"{path}: {_none_left(refused, missing)}")
+    published_at = news["published_at"]
+    _check_known(published_at, market.exchange, path)
+    written = news["written"] if "written" in news else published_at.dt.tz_localize(None)
+    only_day = news["only_day"] if "only_day" in news else pd.Series(False, index=news.index)
+    settled, undated = settle_undated(news, written, only_day, market.undated_news, market.exchange, path)
+    news = news[list(NEWS_SCHEMA.columns)].assign(published_at=settled)
+    check_schema(news, NEWS_SCHEMA, path)
     twice = news["news_id"].duplicated(keep=False)
     if twice.any():
         first = news["news_id"][twice].iloc[0]
         rows = ", ".join(map(str, news.index[news["news_id"] == first]))
         raise InputError(
-            f"{where[0]}, rows {rows}: news_id = {first!r} for news that differ; expected one id per row; "
-            "for a story on several tickers append the ticker to the id"
+            f"{path}, {news.index.name or 'row'}s {rows}: news_id = {first!r} for news that differ; expected one id "
+            "per row; for a story on several tickers append the ticker to the id"
+        )
+    facts = {"undated_news": undated, "tickers_without_prices": missing}
+    done = {name: count for name, count in converted.items() if count}
+    return news.sort_values("news_id", ignore_index=True), refused, done, facts
+
+
+def _check_known(published_at: pd.Series, exchange: str, path: str) -> None:
+    """Refuse news that no session of the exchange's calendar can count.
+
+    Raises InputError naming the first row, and how many there are.
+    """
+    known = calendar(exchange)
+    first, last = known.opens.iloc[0], known.opens.iloc[-1]
+    outside = (published_at < first - pd.Timedelta(days=1)) | (published_at >= last)
+    if outside.any():
+        at = outside.idxmax()
+        raise InputError(
+            f"{where(path, published_at, at)}: published_at = {published_at[outside].iloc[0].tz_localize(None)} UTC"
+            f"{also(int(outside.sum()))}: the calendar of {exchange} knows sessions from {known.first_session.date()} "
+            f"to {known.last_session.date()} only; correct the time or take the row out"
         )
 
-    news = news.sort_values("news_id", ignore_index=True)
-    prices = prices.sort_values(["ticker", "session"], ignore_index=True)
-    facts = counts | {
-        "news_out": len(news),
-        "prices_out": len(prices),
-        "tickers": prices["ticker"].nunique(),
-        "tickers_with_news": news["ticker"].nunique(),
-        "unique_headlines": news["headline"].nunique(),
-        "mean_words": float(news["headline"].str.split().str.len().mean()),
-        "first_session": str(prices["session"].min().date()),
-        "last_session": str(prices["session"].max().date()),
-        "price_gaps": count_price_gaps(prices, exchange),
-    }
-    truth = pd.DataFrame({"news_id": [], TRUTH: []}).astype({"news_id": "str"}) if truth is None else truth
-    return MarketData(news, prices, refused, facts, truth)
 
-
-def _check(table: pd.DataFrame, schema: pa.DataFrameSchema, where: str) -> None:
-    """Check types and values, naming the first row that breaks the schema."""
-    try:
-        schema.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        fault = errors.failure_cases.iloc[0]
-        expected = {"not_nullable": "a value", "column_in_dataframe": "this column"}.get(fault["check"], fault["check"])
-        row = "" if pd.isna(fault["index"]) else f", row {int(fault['index'])}"
-        more = f" ({len(errors.failure_cases)} faults in all)" if len(errors.failure_cases) > 1 else ""
-        raise InputError(
-            f"{where}{row}: {fault['column']} = {fault['failure_case']}: expected {expected}; "
-            f"correct it or take the row out{more}"
-        ) from None
-
-
-def _check_prices(prices: pd.DataFrame, exchange: str, where: str) -> None:
-    """What no single column shows: prices in order, one row per ticker and session, real sessions only."""
-
-    def fail(bad: pd.Series, what: str) -> None:
-        if bad.any():
-            row = prices[bad].iloc[0]
-            key = f"{row['ticker']}, {row['session'].date()}"
-            raise InputError(f"{where}, row {bad.idxmax()} ({key}): {what.format(**row)}")
-
-    fail(
-        prices["high"] < prices[["open", "low", "close"]].max(axis=1),
-        "high = {high} is below another price of the session (open {open}, low {low}, close {close}); correct the row",
-    )
-    fail(
-        prices["low"] > prices[["open", "close"]].min(axis=1),
-        "low = {low} is above another price of the session (open {open}, close {close}); correct the row",
-    )
-    twice = prices.duplicated(["ticker", "session"], keep=False)
-    if twice.any():
-        first = prices[twice].iloc[0]
-        same = (prices["ticker"] == first["ticker"]) & (prices["session"] == first["session"])
-        rows = ", ".join(map(str, prices.index[same]))
-        raise InputError(
-            f"{where}, rows {rows}: {same.sum()} prices for {first['ticker']} on {first['session'].date()}; "
-            "expected one row per ticker and session; keep one"
-        )
-    sessions = sessions_between(exchange, prices["session"].min(), prices["session"].max())
-    fail(
-        ~prices["session"].isin(sessions),
-        f"this day is no session of {exchange}; take the row out, "
-        "or set market.exchange to the exchange of these prices",
-    )
+def _none_left(refused: dict[str, int], missing: list[dict[str, Any]]) -> str:
+    """Why no news is left."""
+    reasons = {reason.removeprefix("news_"): count for reason, count in refused.items() if count}
+    if not reasons:
+        return "no rows; expected a headline on a ticker in each"
+    said = f"no news is left, refused: {counts_in_words(reasons)}; expected news on tickers with prices"
+    if missing:
+        said += f"; without prices: {without_prices_in_words(missing)}"
+    if any(m["nearest"] for m in missing):
+        return f"{said}; set market.ticker_rule=plain, or map them with market.tickers"
+    if any("," in str(m["ticker"]) for m in missing):
+        return f"{said}; a story on several tickers is one row per ticker"
+    return said

@@ -31,4 +31,4 @@ def load_market(market: Market, seed: int) -> MarketData:
     InputError
         Naming the file, row, column and value that is wrong.
     """
-    return check_market(SOURCES[market.source](market, seed), market.exchange)
+    return check_market(SOURCES[market.source](market, seed), market)

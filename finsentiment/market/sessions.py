@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import functools
 
 import exchange_calendars as xc
@@ -15,6 +16,15 @@ from finsentiment.errors import InputError
 # takes a third of a second whatever its length.
 KNOWN = (pd.Timestamp("1970-01-01"), pd.Timestamp("2049-12-31"))
 
+COMMON_NAMES = {
+    **dict.fromkeys(("US", "USA", "NMS", "NYQ", "AMEX"), "XNYS"),
+    **dict.fromkeys(("NSE", "XNSE", "NSEI"), "XBOM"),
+    **dict.fromkeys(("SZSE", "XSHE"), "XSHG"),
+    **dict.fromkeys(("KRX", "XKOS"), "XKRX"),
+    **{"TSE": "XTKS", "SEHK": "XHKG", "XETRA": "XETR", "TADAWUL": "XSAU"},
+}
+"""Codes that exchange_calendars lacks, and its calendar with the same sessions."""
+
 
 @functools.lru_cache(maxsize=16)
 def calendar(exchange: str) -> xc.ExchangeCalendar:
@@ -25,12 +35,22 @@ def calendar(exchange: str) -> xc.ExchangeCalendar:
     try:
         kind = type(xc.get_calendar(exchange))
     except xc.errors.InvalidCalendarName:
+        likely = nearest_exchange(exchange)
         raise InputError(
             f"market.exchange = {exchange!r}: no calendar of exchange_calendars has this code; "
-            "take one such as XNYS (New York), XLON (London) or XTKS (Tokyo)"
+            + (f"set market.exchange={likely}" if likely else "take one")
+            + " (XNYS is New York, XLON London, XTKS Tokyo, XBOM India)"
         ) from None
     first, last = kind.bound_min() or KNOWN[0], kind.bound_max() or KNOWN[1]
     return xc.get_calendar(exchange, start=max(first, KNOWN[0]), end=min(last, KNOWN[1]))
+
+
+def nearest_exchange(code: str) -> str:
+    """The calendar code that a wrong one most likely means; "" for none."""
+    known = xc.get_calendar_names()
+    upper = code.strip().upper()
+    likely = upper if upper in known else COMMON_NAMES.get(upper, "")
+    return likely or next(iter(difflib.get_close_matches(upper, known, 1, 0.7)), "")
 
 
 def utc_values(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:

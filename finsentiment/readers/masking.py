@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import pandas as pd
+
+from finsentiment.intake.columns import Columns
+from finsentiment.intake.tables import read_user_table
+
 COMPANY = "the company"
+
+
+def read_names(path: str) -> pd.DataFrame:
+    """The companies to hide: `ticker`, `name`. Raises InputError where the file can't be read or lacks a column."""
+    return read_user_table(path, Columns(("ticker", "name"))).rows
 
 
 def mask_companies(texts: Iterable[str], names: Iterable[str], tickers: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.arms import FINE_TUNED
-from finsentiment.files import read_csv_text, read_json
+from finsentiment.files import read_json
 from finsentiment.llm.base_models import load_causal
 from finsentiment.llm.classifier import tone_of
 from finsentiment.llm.runtime import start_runtime
@@ -18,7 +18,7 @@ from finsentiment.llm.zero_shot import read_zero_shot
 from finsentiment.params import Model, Prompt
 from finsentiment.readers.fine_tuned import score_texts
 from finsentiment.readers.lexicon import word_polarity
-from finsentiment.readers.masking import mask_companies
+from finsentiment.readers.masking import mask_companies, read_names
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _zero_shot(texts: list[str], given: ReaderInputs) -> np.ndarray:
 
 def _masked(texts: list[str], given: ReaderInputs) -> np.ndarray:
     """The fine-tuned classifier, company names and tickers hidden from it."""
-    names = read_csv_text(given.names_file, required=("ticker", "name"))
+    names = read_names(given.names_file)
     hidden = mask_companies(texts, names["name"], {*names["ticker"], *given.tickers})
     return tone_of(given.fine_tuned(hidden).loc[hidden])
 

@@ -11,7 +11,7 @@ import zlib
 
 import pandas as pd
 
-from finsentiment.corpus.cleaning import check_rows
+from finsentiment.corpus.cleaning import Checked, check_rows
 from finsentiment.errors import InputError
 from finsentiment.files import read_input
 
@@ -25,7 +25,7 @@ PHRASEBANK = {
 }
 
 
-def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
+def read_phrasebank(path: str, agreement: int) -> Checked:
     """Read the PhraseBank file of sentences with at least `agreement` percent.
 
     `path` is the zip, or a `.json` file that says where on the hub it is (the arguments of `hf_hub_download`).
@@ -39,7 +39,7 @@ def read_phrasebank(path: str, agreement: int) -> pd.DataFrame:
         rows = [tuple(line.rsplit("@", 1)) for line in lines]
         levels |= dict.fromkeys(rows, level / 100)
         if level == agreement:
-            chosen = pd.DataFrame(rows, columns=["text", "label"], index=range(1, len(rows) + 1))
+            chosen = pd.DataFrame(rows, columns=["text", "label"], index=pd.RangeIndex(1, len(rows) + 1, name="line"))
     chosen["agreement"] = [levels[row] for row in zip(chosen["text"], chosen["label"], strict=True)]
     return check_rows(chosen, f"{archive}: {PHRASEBANK[agreement][0]}")
 

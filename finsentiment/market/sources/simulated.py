@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from finsentiment.errors import InputError
+from finsentiment.intake.tables import where
 from finsentiment.market.checks import RawMarket
 from finsentiment.market.simulate import simulate_market
 from finsentiment.market.sources.tables import read_rows
@@ -24,12 +25,14 @@ def read_simulated(market: Market, seed: int) -> RawMarket:
 
 def read_headlines(path: str | Path) -> pd.DataFrame:
     """Read the headlines of the simulated market: `headline` with `{company}` once, and its `tone` -1, 0 or 1."""
-    table = read_rows(Path(path), ("headline", "tone"))
+    table = read_rows(path, ("headline", "tone"))
     for row, headline, tone in zip(table.index, table["headline"], table["tone"], strict=True):
         if headline.count("{company}") != 1:
-            raise InputError(f"{path}, row {row}: headline = {headline!r}: expected {{company}} in it exactly once")
+            raise InputError(
+                f"{where(path, table, row)}: headline = {headline!r}: expected {{company}} in it exactly once"
+            )
         if tone not in ("-1", "0", "1"):
-            raise InputError(f"{path}, row {row}: tone = {tone!r}: expected -1, 0 or 1")
+            raise InputError(f"{where(path, table, row)}: tone = {tone!r}: expected -1, 0 or 1")
     if table.empty:
         raise InputError(f"{path}: no headlines; expected at least one row below headline,tone")
     return table.assign(tone=table["tone"].astype(int))

@@ -1,0 +1,97 @@
+"""The labels of a file as ours: negative, neutral, positive."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from finsentiment.errors import InputError
+from finsentiment.intake.columns import in_yaml
+from finsentiment.intake.tables import also, where
+from finsentiment.labels import LABELS
+
+LIKELY = {
+    "negative": ("bearish", "neg", "sell", "down", "bad"),
+    "neutral": ("neu", "hold", "none", "neutral or mixed", "flat"),
+    "positive": ("bullish", "pos", "buy", "up", "good"),
+}
+"""Words that mostly stand for a label: a message proposes them, none is taken unasked."""
+
+SEVERAL, LEFT_OUT = "several_labels", "label_left_out"
+
+
+def our_labels(
+    values: pd.Series, mapping: Mapping[str, str | None], path: object, parameter: str | None
+) -> tuple[pd.Series, dict[str, int]]:
+    """The labels of a file in our words.
+
+    Our own words are taken in any case; for others `mapping` says what they are, or None: such rows are left out. A
+    label per company, as JSON (`{"ACME": "positive"}`), counts where all companies have the same.
+
+    Returns
+    -------
+    labels : Series over the rows that are left
+    refused : rows left out by reason: `several_labels`, `label_left_out`; reasons that hold nowhere are missing
+
+    Raises
+    ------
+    InputError
+        A label is empty or unknown: it shows every unknown label, how often it is there, and the mapping to write.
+    """
+    known = {label: label for label in LABELS} | {str(k).strip().casefold(): v for k, v in mapping.items()}
+    read = {value: _plain(value) for value in values.unique()}
+    found = {value: known.get(plain.casefold(), "") for value, plain in read.items()}
+    labels = values.map(lambda value: SEVERAL if read[value] == SEVERAL else found[value])
+    unknown = labels == ""
+    if unknown.any():
+        first = unknown.idxmax()
+        counts = values[unknown].map(read).value_counts()
+        raise InputError(
+            f"{where(path, values, first)}: label = {values[first]!r}, expected {', '.join(LABELS)}"
+            f"{also(int(unknown.sum()))}; {_remedy(counts, mapping, parameter)}"
+        )
+    refused = {SEVERAL: int((labels == SEVERAL).sum()), LEFT_OUT: int(labels.isna().sum())}
+    labels = labels[labels.notna() & (labels != SEVERAL)]
+    return labels.astype("str"), {reason: count for reason, count in refused.items() if count}
+
+
+def _plain(value: Any) -> str:
+    """A label as a word: of a list or mapping of labels the one that all agree on."""
+    text = "" if value is None or value != value else str(value).strip()
+    if re.fullmatch(r"-?\d+\.0+", text):
+        return text.partition(".")[0]
+    if text[:1] in ("{", "["):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                inner = parse(text)
+            except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+                continue
+            words = {str(word).strip() for word in (inner.values() if isinstance(inner, dict) else inner)}
+            return words.pop() if len(words) == 1 else SEVERAL if words else ""
+    return text
+
+
+def _remedy(counts: pd.Series, mapping: Mapping[str, str | None], parameter: str | None) -> str:
+    shown = ", ".join(f"{label!r} ({count})" for label, count in counts.head(8).items())
+    more = f" and {len(counts) - 8} others" if len(counts) > 8 else ""
+    if set(counts.index) == {""}:
+        return "give a label or take the row out"
+    if parameter is None:
+        return f"the file has {shown}{more}; write {', '.join(LABELS)} in place of them"
+    if len(counts) > 8:
+        return (
+            f"the file has {shown}{more}, so this may not be the column of labels; set corpus.columns={{label: NAME}}"
+        )
+    guess = {label: _likely(str(label)) for label in counts.index if label}
+    say = in_yaml({**{k: "null" if v is None else v for k, v in mapping.items()}, **guess})
+    return f"the file has {shown}{more}: say what each is, as in {parameter}={say} (null leaves such rows out)"
+
+
+def _likely(label: str) -> str:
+    squeezed = label.casefold()
+    return next((ours for ours, words in LIKELY.items() if squeezed in words), "|".join(LABELS))

@@ -1,0 +1,251 @@
+"""Times and dates as files have them: to UTC, with what was written, so that a lost time of day can be seen."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+MONTHS = dict(zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13), strict=True))
+EPOCHS = {10: ("seconds", 10**6), 13: ("milliseconds", 10**3), 16: ("microseconds", 1)}
+"""Digits of a time since 1970 (from 2001 to 2286), its unit, and the microseconds in it; 19 digits are nanoseconds."""
+
+OFFSETS = {
+    **dict.fromkeys(("Z", "z", "UTC", "GMT", "UT", "utc", "gmt"), 0),
+    **{"EST": -300, "EDT": -240, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "CDT": -300},
+    **{"CET": 60, "CEST": 120, "EET": 120, "EEST": 180, "JST": 540, "KST": 540, "HKT": 480, "AEST": 600, "AEDT": 660},
+}
+"""Minutes ahead of UTC of the abbreviations that mean one thing (RFC 822 and common use). CST, IST and BST don't."""
+
+_MONTH = "|".join(MONTHS)
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
+_ISO = rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})(?:[T ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>[A-Za-z]\S*|[+-]\d{{2}}:?\d{{0,2}})?"
+_RFC822 = (
+    rf"(?:[A-Za-z]{{3}},?\s+)?(?P<d>\d{{1,2}})[ -](?P<m>{_MONTH})[a-z]*[ -](?P<y>\d{{4}})"
+    rf"\s+(?P<clock>{_CLOCK})\s*(?P<zone>\S+)?"
+)
+_CTIME = (
+    rf"[A-Za-z]{{3}}\s+(?P<m>{_MONTH})\s+(?P<d>\d{{1,2}})\s+(?P<clock>{_CLOCK})\s+(?:(?P<zone>\S+)\s+)?(?P<y>\d{{4}})"
+)
+_COMPACT = r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?:T?(?P<hh>\d{2})(?P<mm>\d{2})(?P<ss>\d{2})?)?(?P<zone>Z)?"
+_SLASHES = rf"(?P<y>\d{{4}})[/.](?P<m>\d{{1,2}})[/.](?P<d>\d{{1,2}})(?:[T ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>\S+)?"
+FORMATS = {"rfc822": _RFC822, "ctime": _CTIME, "compact": _COMPACT, "slashes": _SLASHES}
+
+ISO_EXAMPLE = "2024-03-01T14:30:00Z, or 2024-03-01T09:30:00-05:00 for the same moment in New York"
+Fail = Callable[[pd.Series, str], None]
+"""Raises an InputError about the rows where the first argument holds; the second says what was expected."""
+
+
+class Times(NamedTuple):
+    """Moments, row by row.
+
+    moment : UTC, to the second, datetime64[us, UTC]
+    written : the same as it was written, in whatever zone that was, without zone, datetime64[us]
+    only_day : True where only a day was written
+    converted : rows that were in another format than ISO 8601, by format
+    """
+
+    moment: pd.Series
+    written: pd.Series
+    only_day: pd.Series
+    converted: dict[str, int]
+
+
+def parse_times(values: pd.Series, time_zone: str | None, time_format: str | None, fail: Fail) -> Times:
+    """Times in any of the formats that files have.
+
+    ISO 8601 (also without its marks), RFC 822, `Thu Jan 02 15:45:02 +0000 2014`, and seconds, milli-, micro- or
+    nanoseconds since 1970. Cut to the second, which never moves one across an open. A day without a time is that day's
+    midnight, and says so.
+
+    Parameters
+    ----------
+    time_zone : of times that are written without one, such as America/New_York; None: those are refused. An hour that
+        the clocks show twice is the later one, since the news must not be known too early.
+    time_format : of strptime, for any other format; None: those above
+    fail : see `Fail`
+    """
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        moment = values.astype("datetime64[us, UTC]")
+        return _times(moment, values.dt.tz_localize(None), moment.isna(), {}, fail)
+    if pd.api.types.is_datetime64_dtype(values):
+        text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
+    elif pd.api.types.is_numeric_dtype(values):
+        text = values.map(lambda v: "" if v != v else f"{v:.0f}").astype("str")
+    else:
+        text = values.astype("str")
+    text = text.fillna("").str.strip()
+    fail(text == "", f"expected a time; write {ISO_EXAMPLE}")
+    if time_format is not None:
+        return _by_format(text, time_zone, time_format, fail)
+
+    day, clock, zone, converted = _parts(text)
+    epoch, unit = _epochs(text)
+    for name, scale in unit.items():
+        converted[f"epoch_{name}"] = int(scale)
+    unread = day.isna() & epoch.isna()
+    _refuse_unread(text, unread, fail)
+    only_day = day.notna() & clock.isna()
+    unzoned = clock.notna() & zone.isna()
+    if time_zone is None and unzoned.any() and clock[unzoned].str.fullmatch(r"00:00(:00(\.0+)?)?").all():
+        only_day |= unzoned  # midnight in no zone is how programs write a day
+        converted["midnight_without_zone"] = int(unzoned.sum())
+    written = _from_iso(day.str.cat(clock.fillna("00:00:00").str.replace(",", ".", regex=False), sep="T"))
+    fail(day.notna() & written.isna(), f"there is no such day or time; expected one such as {ISO_EXAMPLE}")
+    written = written.fillna(epoch)
+    zone = zone.mask(epoch.notna(), "Z").mask(only_day & zone.isna(), "Z")
+    moment = _in_utc(written, zone.fillna(""), time_zone, fail)
+    return _times(moment, written, only_day, converted, fail)
+
+
+def _times(moment: pd.Series, written: pd.Series, only_day: pd.Series, converted: dict[str, int], fail: Fail) -> Times:
+    fail(moment.isna(), f"not a time; write {ISO_EXAMPLE}")
+    cut = moment.dt.floor("s").astype("datetime64[us, UTC]")
+    return Times(
+        cut, written.astype("datetime64[us]").dt.floor("s"), only_day, {k: n for k, n in converted.items() if n}
+    )
+
+
+def _parts(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, int]]:
+    """Day (YYYY-MM-DD), clock and zone of each text as texts, missing where there is none, and rows by format."""
+    iso = text.str.fullmatch(_ISO.replace("?P<day>", "").replace("?P<clock>", "").replace("?P<zone>", ""))
+    day = text.str.slice(0, 10).where(iso)
+    rest = text.str.slice(10).where(iso, "").str.lstrip("T ")
+    clock = rest.str.replace(rf"^({_CLOCK})?.*$", r"\1", regex=True).str.replace(r"^(\d):", r"0\1:", regex=True)
+    zone = rest.str.replace(rf"^(?:{_CLOCK})?\s*", "", regex=True)
+    clock, zone = clock.where(clock != "", None), zone.where(zone != "", None)
+    converted = {}
+    left = ~iso
+    for name, pattern in FORMATS.items():
+        if not left.any():
+            break
+        parts = text[left].str.extract(re.compile(rf"^{pattern}$", re.IGNORECASE))
+        parts = parts[parts["y"].notna()]
+        if parts.empty:
+            continue
+        month = parts["m"].str.lower().map(lambda m: MONTHS.get(m, m)).astype("str").str.zfill(2)
+        day[parts.index] = parts["y"] + "-" + month + "-" + parts["d"].str.zfill(2)
+        if "hh" in parts:
+            parts["clock"] = parts["hh"] + ":" + parts["mm"] + ":" + parts["ss"].fillna("00")
+        clock[parts.index] = parts["clock"].str.replace(r"^(\d):", r"0\1:", regex=True)
+        zone[parts.index] = parts["zone"]
+        converted[f"time_{name}"] = len(parts)
+        left[parts.index] = False
+    return day, clock, zone, converted
+
+
+def _epochs(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Times since 1970 as naive UTC, missing where a text is none, and how many are in which unit."""
+    found = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
+    counts: dict[str, int] = {}
+    digits = text.str.replace(r"\.\d*$", "", regex=True)
+    number = digits.where(digits.str.fullmatch(r"\d{10}|\d{13}|\d{16}|\d{19}"), None).dropna()
+    for length, rows in number.groupby(number.str.len()):
+        name, scale = EPOCHS.get(int(length), ("nanoseconds", 0))
+        since = rows.astype("int64")
+        found[rows.index] = pd.to_datetime(since * scale if scale else since // 1000, unit="us").astype(
+            "datetime64[us]"
+        )
+        counts[name] = len(rows)
+    return found, counts
+
+
+def _from_iso(text: pd.Series) -> pd.Series:
+    return pd.to_datetime(text, format="ISO8601", errors="coerce").astype("datetime64[us]")
+
+
+def _in_utc(written: pd.Series, zone: pd.Series, time_zone: str | None, fail: Fail) -> pd.Series:
+    """`written` in its `zone`, or in `time_zone` where that is empty, as UTC."""
+    fail(
+        (zone == "") & (time_zone is None),
+        f"expected a time with its zone; write {ISO_EXAMPLE}, or say with market.time_zone which zone all such times "
+        "are in, such as America/New_York",
+    )
+    moment = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us, UTC]")
+    for name in zone.unique():
+        rows = zone == name
+        minutes = _minutes(name) if name else None
+        place = name or time_zone
+        if minutes is not None:
+            moment[rows] = (written[rows] - pd.Timedelta(minutes=minutes)).dt.tz_localize("UTC")
+            continue
+        if place not in zoneinfo.available_timezones():
+            fail(rows, f"{name!r} is no zone that means one thing; write an offset such as -05:00, or America/New_York")
+        later = np.zeros(int(rows.sum()), dtype=bool)
+        local = written[rows].dt.tz_localize(place, ambiguous=later, nonexistent="shift_forward")
+        moment[rows] = local.dt.tz_convert("UTC")
+    return moment
+
+
+def _minutes(zone: str) -> int | None:
+    """Minutes ahead of UTC of an offset or abbreviation, None of any other zone."""
+    offset = re.fullmatch(r"([+-])(\d{2}):?(\d{2})?", zone)
+    if not offset:
+        return OFFSETS.get(zone)
+    sign, hours, minutes = offset.groups()
+    return (1 if sign == "+" else -1) * (60 * int(hours) + int(minutes or 0))
+
+
+def _refuse_unread(text: pd.Series, unread: pd.Series, fail: Fail) -> None:
+    slashed = unread & text.str.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}")
+    fail(
+        slashed,
+        "the day may come first or the month; set market.time_format, such as '%m/%d/%Y %I:%M %p' (of Python's "
+        f"strptime), and market.time_zone; or write {ISO_EXAMPLE}",
+    )
+    fail(unread, f"not a time; write {ISO_EXAMPLE}, or set market.time_format (of Python's strptime)")
+
+
+def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: Fail) -> Times:
+    with_zone = "%z" in time_format or "%Z" in time_format
+    try:
+        found = pd.to_datetime(text, format=time_format, errors="coerce", utc=with_zone)
+    except ValueError as error:
+        fail(text == text, f"market.time_format = {time_format!r} is no format of strptime ({error})")
+        raise
+    fail(found.isna(), f"expected a time of the format {time_format!r} (market.time_format)")
+    written = (found.dt.tz_localize(None) if with_zone else found).astype("datetime64[us]")
+    only_day = pd.Series(not re.search(r"%[HIMSpTXcRr]", time_format), index=text.index)
+    zone = pd.Series("Z" if with_zone or only_day.all() else "", index=text.index)
+    return _times(_in_utc(written, zone, time_zone, fail), written, only_day, {"time_format": len(text)}, fail)
+
+
+def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[pd.Series, dict[str, int]]:
+    """Dates of sessions, datetime64[us], and rows that were in another form than 2024-03-01, by form.
+
+    A time beside the date must be midnight, in whatever zone it is written: that day is meant.
+    """
+    converted: dict[str, int] = {}
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values, converted = values.dt.tz_localize(None), {"date_with_time": len(values)}
+    if pd.api.types.is_datetime64_dtype(values):
+        text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
+    elif pd.api.types.is_numeric_dtype(values):
+        text = values.map(lambda v: "" if v != v else f"{v:.0f}").astype("str")
+    else:
+        text = values.astype("str")
+    text = text.fillna("").str.strip()
+    if date_format is not None:
+        try:
+            found = pd.to_datetime(text, format=date_format, errors="coerce").astype("datetime64[us]")
+        except ValueError as error:
+            fail(text == text, f"market.date_format = {date_format!r} is no format of strptime ({error})")
+            raise
+        fail(found.isna(), f"expected a date of the format {date_format!r} (market.date_format)")
+        return found.dt.normalize(), {"date_format": len(text)}
+    plain = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
+    short = text.str.replace(r"[T ]00:00(:00(\.0+)?)?\s*(Z|UTC|[+-]\d\d(:?\d\d)?)?$", "", regex=True)
+    short = short.str.replace(r"^(\d{4})[/.]?(\d{2})[/.]?(\d{2})$", r"\1-\2-\3", regex=True)
+    timed = ~short.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & short.str.match(r"\d{4}-\d{2}-\d{2}[T ]\d")
+    fail(timed, "expected a day without a time, or with midnight; prices are one row per ticker and session")
+    day = _from_iso(short.where(short.str.fullmatch(r"\d{4}-\d{2}-\d{2}"), None))
+    example = "expected a date such as 2024-03-01"
+    fail(day.isna() & (text != ""), f"{example}, or market.date_format, such as '%m/%d/%Y' (of Python's strptime)")
+    fail(day.isna(), example)
+    if pd.api.types.is_datetime64_dtype(values):
+        return day, converted
+    return day, converted | ({"date_form": int((~plain).sum())} if not plain.all() else {})

@@ -1,0 +1,70 @@
+"""One way to clean a text, for the corpus, the news and what a reader is given."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+import unicodedata
+
+import pandas as pd
+
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_TAG = re.compile(
+    r"</?(?:a|b|br|div|em|font|h[1-6]|i|img|li|ol|p|span|strong|table|tbody|td|tr|u|ul)(?:\s[^<>]*|\s*/)?>", re.I
+)
+_PLAIN = re.compile(r"[ -%'-;=?-~]+")  # printable ASCII without & < >
+# Forms of a letter or digit that stand for the plain one. Other compatibility forms stay: 10² is not 102.
+_FOLDED = ("<wide>", "<narrow>", "<font>")
+_QUOTES = str.maketrans(
+    {**dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
+)
+
+
+def clean_text(text: str) -> str:
+    """`text` as it is read: a sentence in one form, whatever page or program it came from.
+
+    HTML entities are what they stand for, and tags that lay out a page go; full-width letters, ligatures and
+    typographic quotation marks are plain ones; Unicode is in NFC, without control and format characters; every run of
+    white space is one space. A clean text stays as it is.
+    """
+    while (clean := _once(text)) != text:
+        text = clean
+    return text
+
+
+def clean_texts(texts: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Every text clean, missing ones empty, and how many were changed in more than white space, by what was done.
+
+    The counts: `html` (entities or tags), `characters` (all else).
+    """
+    raw = texts.astype("str").fillna("")
+    distinct = pd.Series(raw.unique())
+    clean = distinct.map(clean_text)
+    odd = (clean != distinct) & (clean != distinct.str.split().str.join(" "))
+    html_in = {text for text in distinct[odd] if _ENTITY.search(text) or _TAG.search(text)}
+    rest = set(distinct[odd]) - html_in
+    cleaned = raw.map(dict(zip(distinct, clean, strict=True))).astype("str")
+    return cleaned, {"html": int(raw.isin(html_in).sum()), "characters": int(raw.isin(rest).sum())}
+
+
+def _once(text: str) -> str:
+    if not _PLAIN.fullmatch(text):
+        text = _TAG.sub(" ", _ENTITY.sub(lambda found: html.unescape(found[0]), text))
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", "".join(map(_fold, text.translate(_QUOTES))))
+        else:
+            text = "".join(map(_fold, text))
+    return " ".join(text.split())
+
+
+@functools.lru_cache(maxsize=65536)
+def _fold(character: str) -> str:
+    if character.isspace():
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
+        return ""
+    ligature = "\ufb00" <= character <= "\ufb06"
+    if ligature or unicodedata.decomposition(character).startswith(_FOLDED):
+        return unicodedata.normalize("NFKC", character)
+    return character
