@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # dvc, and what the tests start, are those of .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help repro verify test test-slow calibrate lint freeze clean
+.PHONY: help clone repro verify test test-slow calibrate lint freeze clean
 
 help:
 	@echo "make repro      make .venv, run the pipeline (dvc repro), print a summary"
@@ -18,7 +18,11 @@ help:
 	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
 	@echo "make clean      remove .venv and what the pipeline made"
 
-repro: .venv/installed
+# Before the packages: what will go wrong is said at once.
+clone:
+	@$(PYTHON) -m scripts.check_clone
+
+repro: clone .venv/installed
 	@$(WITH_VENV) dvc repro
 	@$(BIN)/python -m scripts.summary
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
+  finsentiment check mine.csv
   finsentiment score "Profit rose by 12 %."
   finsentiment score news.csv --column headline -o scored.parquet
   tail -f headlines.txt | finsentiment score -
@@ -53,7 +54,26 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--threads", default=2, type=_count, help="CPU threads (%(default)s)")
     score.add_argument("--batch-tokens", default=512, type=_count, help="tokens per forward pass (%(default)s)")
     score.set_defaults(run=_score)
+    check = commands.add_parser(
+        "check",
+        help="look at a corpus, or at news and prices, before anything runs",
+        description="Say what a file of labelled sentences or a folder of news and prices holds, which parameters to "
+        "use it with, and what is doubtful. Nothing is changed.",
+    )
+    check.add_argument("path", help="a file of labelled sentences, or a folder with news and prices")
+    check.set_defaults(run=_check)
     return parser
+
+
+def _check(given: argparse.Namespace) -> None:
+    try:
+        from finsentiment.check.look import look_at
+    except ModuleNotFoundError as error:
+        raise InputError(f"check needs {error.name}: pip install 'finsentiment[pipeline]'") from None
+    found = look_at(given.path)
+    print(found)
+    if found.error:
+        sys.exit(1)
 
 
 def _count(text: str) -> int:

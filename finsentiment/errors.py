@@ -6,8 +6,9 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any
 
 INTERRUPTED = "error: interrupted; the next run goes on from what is complete"
 
@@ -17,7 +18,14 @@ class InputError(Exception):
 
     The message is one line that says what is wrong, where (file, row, column or parameter), what was
     expected and what to do.
+
+    remedy : parameters that would mend it, by name, where they are known; what is None can't be told from the file.
+        `finsentiment check` tries them
     """
+
+    def __init__(self, message: str, remedy: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.remedy = dict(remedy or {})
 
 
 def run_main(main: Callable[[], None]) -> None:

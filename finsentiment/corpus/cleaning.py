@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from finsentiment.corpus.labelling import our_labels
 from finsentiment.errors import InputError
-from finsentiment.intake.tables import also, where
+from finsentiment.intake.tables import also, counts_in_words, where
 from finsentiment.labels import LABELS
 from finsentiment.text import clean_texts
 
@@ -155,6 +155,6 @@ def clean_corpus(rows: pd.DataFrame, source: str, path: str) -> tuple[pd.DataFra
     if absent:
         raise InputError(
             f"{path}: no sentence is labelled {' or '.join(absent)} ({len(kept)} sentences left of {len(rows)} rows, "
-            f"refused: {refused}); expected some of each of {', '.join(LABELS)}, so add them"
+            f"refused: {counts_in_words(refused)}); expected some of each of {', '.join(LABELS)}, so add them"
         )
     return as_sentences(kept, source).sort_values("sentence_id", ignore_index=True), refused

@@ -22,6 +22,7 @@ LIKELY = {
 }
 """Words that mostly stand for a label: a message proposes them, none is taken unasked."""
 
+MOST_LABELS = 8  # more kinds than these are no labels
 SEVERAL, LEFT_OUT = "several_labels", "label_left_out"
 
 
@@ -51,9 +52,11 @@ def our_labels(
     if unknown.any():
         first = unknown.idxmax()
         counts = values[unknown].map(read).value_counts()
+        mend, remedy = _remedy(counts, mapping, parameter)
         raise InputError(
-            f"{where(path, values, first)}: label = {values[first]!r}, expected {', '.join(LABELS)}"
-            f"{also(int(unknown.sum()))}; {_remedy(counts, mapping, parameter)}"
+            f"{where(path, values, first)}: label = {_shown(values[first])}, expected {', '.join(LABELS)}"
+            f"{also(int(unknown.sum()))}; {mend}",
+            remedy,
         )
     refused = {SEVERAL: int((labels == SEVERAL).sum()), LEFT_OUT: int(labels.isna().sum())}
     labels = labels[labels.notna() & (labels != SEVERAL)]
@@ -76,22 +79,30 @@ def _plain(value: Any) -> str:
     return text
 
 
-def _remedy(counts: pd.Series, mapping: Mapping[str, str | None], parameter: str | None) -> str:
-    shown = ", ".join(f"{label!r} ({count})" for label, count in counts.head(8).items())
-    more = f" and {len(counts) - 8} others" if len(counts) > 8 else ""
+def _shown(value: Any) -> str:
+    return repr("" if value is None or value != value else getattr(value, "item", lambda: value)())
+
+
+def _remedy(
+    counts: pd.Series, mapping: Mapping[str, str | None], parameter: str | None
+) -> tuple[str, dict[str, dict[str, str | None]]]:
+    """What to do about unknown labels, and the parameter that does it: None for a label that may be anything."""
+    shown = ", ".join(f"{label!r} ({count})" for label, count in counts.head(MOST_LABELS).items())
+    more = f" and {len(counts) - MOST_LABELS} others" if len(counts) > MOST_LABELS else ""
     if set(counts.index) == {""}:
-        return "give a label or take the row out"
+        return "give a label or take the row out", {}
     if parameter is None:
-        return f"the file has {shown}{more}; write {', '.join(LABELS)} in place of them"
-    if len(counts) > 8:
-        return (
-            f"the file has {shown}{more}, so this may not be the column of labels; set corpus.columns={{label: NAME}}"
-        )
-    guess = {label: _likely(str(label)) for label in counts.index if label}
-    say = in_yaml({**{k: "null" if v is None else v for k, v in mapping.items()}, **guess})
-    return f"the file has {shown}{more}: say what each is, as in {parameter}={say} (null leaves such rows out)"
+        return f"the file has {shown}{more}; write {', '.join(LABELS)} in place of them", {}
+    if more:
+        said = f"the file has {shown}{more}: is this the column of labels? if not, set corpus.columns={{label: NAME}}"
+        return said, {}
+    guess = {str(label): _likely(str(label)) for label in counts.index if label}
+    say = in_yaml({k: v or "|".join(LABELS) for k, v in guess.items()})
+    if mapping:
+        say = in_yaml({**{k: "null" if v is None else v for k, v in mapping.items()}, **guess})
+    said = f"the file has {shown}: say what each is, as in {parameter}={say} (null leaves such rows out)"
+    return said, {parameter: {**mapping, **guess}}
 
 
-def _likely(label: str) -> str:
-    squeezed = label.casefold()
-    return next((ours for ours, words in LIKELY.items() if squeezed in words), "|".join(LABELS))
+def _likely(label: str) -> str | None:
+    return next((ours for ours, words in LIKELY.items() if label.casefold() in words), None)

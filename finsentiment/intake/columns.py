@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from finsentiment.errors import InputError
 
@@ -106,7 +107,8 @@ def check_columns(path: object, place: str, header: Sequence[str], wanted: Colum
                 f"keep one{f', or say which with {wanted.parameter}' if wanted.parameter else ''}"
             )
         if name in wanted.required and name not in found:
-            raise InputError(f"{path}, {place}: no column '{name}' (the header is {shown}); {_remedy(header, wanted)}")
+            mend, remedy = _remedy(header, wanted)
+            raise InputError(f"{path}, {place}: no column '{name}' (the header is {shown}); {mend}", remedy)
     if wanted.others:
         places = set(found.values())
         rest = {given: at for at, given in enumerate(header) if at not in places and list(header).count(given) == 1}
@@ -134,26 +136,28 @@ def in_yaml(mapping: Mapping[str, object]) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in mapping.items()) + "}"
 
 
-def _remedy(header: Sequence[str], wanted: Columns) -> str:
+def _remedy(header: Sequence[str], wanted: Columns) -> tuple[str, dict[str, Any]]:
+    """What to do about missing columns, and the parameter that does it."""
     expected = f"expected {', '.join(wanted.required)}"
     if wanted.parameter is None:
-        return f"{expected} once each, as names in a first line"
+        return f"{expected} once each, as names in a first line", {}
     if wanted.parameter.startswith("--"):
-        return f"name the column with {wanted.parameter}"
+        return f"name the column with {wanted.parameter}", {}
     proposed = propose_columns(header, wanted)
     missing = [name for name in wanted.required if name not in match_columns(header, wanted)]
     if all(name in proposed for name in missing):
-        kept = {name: given for name, given in proposed.items() if name in wanted.required}
-        return f"set {wanted.parameter}={in_yaml({**wanted.mapped, **kept})}"
+        columns = {**wanted.mapped, **{name: proposed[name] for name in missing}}
+        return f"set {wanted.parameter}={in_yaml(columns)}", {wanted.parameter: columns}
     if wanted.parameter == "corpus.columns" and (at := _label_place(header)) is not None and len(header) > 1:
         text = max((i for i in range(len(header)) if i != at), key=lambda i: len(header[i]))
         places = {"text": text + 1, "label": at + 1}
-        return f"the first line looks like a row and not like names: set {wanted.parameter}={in_yaml(places)}"
+        said = f"the first line looks like a row and not like names: set {wanted.parameter}={in_yaml(places)}"
+        return said, {wanted.parameter: places}
     say = in_yaml(dict.fromkeys(missing, "NAME"))
     return (
         f"{expected}; say which column is which: {wanted.parameter}={say}, with numbers from 1 in place of names for "
         "a file without a first line of names"
-    )
+    ), {}
 
 
 def _label_place(header: Sequence[str]) -> int | None:

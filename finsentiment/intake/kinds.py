@@ -113,7 +113,8 @@ def decode(content: bytes, path: str | Path, encoding: str | None, parameter: st
         byte = f"byte 0x{content[error.start]:02x} at offset {error.start}"
         fit = _fitting(content, error.start)
         mend = f"set {parameter}={fit[0]}" if parameter else "save the file as UTF-8"
-        raise InputError(f"{path}, line {line}: {byte} is not {name.upper()}; {fit[1]}; {mend}") from None
+        message = f"{path}, line {line}: {byte} is not {name.upper()}; {fit[1]}; {mend}"
+        raise InputError(message, {parameter: fit[0]} if parameter else None) from None
 
 
 def _fitting(content: bytes, at: int) -> tuple[str, str]:

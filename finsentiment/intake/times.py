@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -35,9 +35,19 @@ _COMPACT = r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?:T?(?P<hh>\d{2})(?P<mm>\d{2})
 _SLASHES = rf"(?P<y>\d{{4}})[/.](?P<m>\d{{1,2}})[/.](?P<d>\d{{1,2}})(?:[T ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>\S+)?"
 FORMATS = {"rfc822": _RFC822, "ctime": _CTIME, "compact": _COMPACT, "slashes": _SLASHES}
 
+_NUMBERS_FIRST = (
+    rf"^(?P<a>\d{{1,2}})(?P<mark>[/.-])(?P<b>\d{{1,2}})[/.-](?P<y>\d{{4}}|\d{{2}})"
+    rf"(?:(?P<gap>[T ,]+)(?P<clock>{_CLOCK})(?:\s*(?P<half>[AaPp][Mm]))?)?$"
+)
+
 ISO_EXAMPLE = "2024-03-01T14:30:00Z, or 2024-03-01T09:30:00-05:00 for the same moment in New York"
-Fail = Callable[[pd.Series, str], None]
-"""Raises an InputError about the rows where the first argument holds; the second says what was expected."""
+
+
+class Fail(Protocol):
+    """Raises an InputError about the rows where a condition holds."""
+
+    def __call__(self, bad: pd.Series, expected: str, remedy: Mapping[str, Any] | None = None) -> None:
+        """`expected` says what stands in place of the value, `remedy` which parameters mend it."""
 
 
 class Times(NamedTuple):
@@ -164,6 +174,7 @@ def _in_utc(written: pd.Series, zone: pd.Series, time_zone: str | None, fail: Fa
         (zone == "") & (time_zone is None),
         f"expected a time with its zone; write {ISO_EXAMPLE}, or say with market.time_zone which zone all such times "
         "are in, such as America/New_York",
+        {"market.time_zone": None},
     )
     moment = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us, UTC]")
     for name in zone.unique():
@@ -191,13 +202,31 @@ def _minutes(zone: str) -> int | None:
 
 
 def _refuse_unread(text: pd.Series, unread: pd.Series, fail: Fail) -> None:
-    slashed = unread & text.str.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}")
-    fail(
-        slashed,
-        "the day may come first or the month; set market.time_format, such as '%m/%d/%Y %I:%M %p' (of Python's "
-        f"strptime), and market.time_zone; or write {ISO_EXAMPLE}",
-    )
+    parts = text[unread].str.extract(_NUMBERS_FIRST).dropna(subset=["a", "b", "y"])
+    if len(parts):
+        slashed = unread & text.index.isin(parts.index)
+        likely = _likely_format(parts)
+        which = "the month comes first" if likely.startswith("%m") else "the day comes first"
+        sure = (parts[["a", "b"]].astype(int) > 12).to_numpy().any()
+        said = f"{which}, since there are numbers above 12" if sure else "the day may come first or the month"
+        fail(
+            slashed,
+            f"{said}; set market.time_format={likely!r} (of Python's strptime); or write {ISO_EXAMPLE}",
+            {"market.time_format": likely},
+        )
     fail(unread, f"not a time; write {ISO_EXAMPLE}, or set market.time_format (of Python's strptime)")
+
+
+def _likely_format(parts: pd.DataFrame) -> str:
+    """The format of times such as `01/05/2023 09:09 PM`: the month first unless a first number is above 12."""
+    first, row = parts["a"].astype(int).max(), parts.iloc[0]
+    mark, year = row["mark"], "%Y" if len(row["y"]) == 4 else "%y"
+    day = f"%d{mark}%m{mark}{year}" if first > 12 else f"%m{mark}%d{mark}{year}"
+    if not isinstance(row["clock"], str):
+        return day
+    half = isinstance(row["half"], str)
+    seconds = ":%S" if row["clock"].count(":") == 2 else ""
+    return f"{day}{row['gap']}{'%I' if half else '%H'}:%M{seconds}{' %p' if half else ''}"
 
 
 def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: Fail) -> Times:
@@ -242,6 +271,11 @@ def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[
     short = short.str.replace(r"^(\d{4})[/.]?(\d{2})[/.]?(\d{2})$", r"\1-\2-\3", regex=True)
     timed = ~short.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & short.str.match(r"\d{4}-\d{2}-\d{2}[T ]\d")
     fail(timed, "expected a day without a time, or with midnight; prices are one row per ticker and session")
+    parts = text.str.extract(_NUMBERS_FIRST).dropna(subset=["a", "b", "y"])
+    if len(parts):
+        likely = _likely_format(parts.assign(clock=None))
+        said = f"expected a date such as 2024-03-01, or set market.date_format={likely!r} (of Python's strptime)"
+        fail(text.index.isin(parts.index) & (text != ""), said, {"market.date_format": likely})
     day = _from_iso(short.where(short.str.fullmatch(r"\d{4}-\d{2}-\d{2}"), None))
     example = "expected a date such as 2024-03-01"
     fail(day.isna() & (text != ""), f"{example}, or market.date_format, such as '%m/%d/%Y' (of Python's strptime)")

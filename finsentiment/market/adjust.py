@@ -44,7 +44,8 @@ def adjust_prices(prices: pd.DataFrame, rule: str, path: str) -> tuple[pd.DataFr
         raise InputError(
             f"{place}: close = {close[first]:g}, the adjusted close = {adjusted[first]:g}{also(int(differs.sum()))}: "
             "open, high, low and close are not adjusted for splits and dividends; set market.adjusted_close=use, which "
-            "adjusts all four alike, or ignore if they need no adjustment"
+            "adjusts all four alike, or ignore if they need no adjustment",
+            {"market.adjusted_close": "use"},
         )
     bad = ~(adjusted > 0)
     if bad.any():

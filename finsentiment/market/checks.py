@@ -141,7 +141,8 @@ def _check_news(
         refused[reason] = int(rows.sum())
         news = news[~rows]
     if news.empty:
-        raise InputError(f"{path}: {_none_left(refused, missing)}")
+        remedy = {"market.ticker_rule": "plain"} if any(m["nearest"] for m in missing) else None
+        raise InputError(f"{path}: {_none_left(refused, missing)}", remedy)
     published_at = news["published_at"]
     _check_known(published_at, market.exchange, path)
     written = news["written"] if "written" in news else published_at.dt.tz_localize(None)

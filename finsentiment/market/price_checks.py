@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -79,12 +81,12 @@ def check_schema(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str) -> 
         ) from None
 
 
-def _fail(prices: pd.DataFrame, bad: pd.Series, path: str, what: str) -> None:
+def _fail(prices: pd.DataFrame, bad: pd.Series, path: str, what: str, remedy: dict[str, Any] | None = None) -> None:
     if bad.any():
         first = bad.idxmax()
         row = prices.loc[bad].iloc[0]
         key = f"({row['ticker']}, {row['session'].date()}){also(int(bad.sum()))}"
-        raise InputError(f"{where(path, prices, first)} {key}: {what.format(**row)}")
+        raise InputError(f"{where(path, prices, first)} {key}: {what.format(**row)}", remedy)
 
 
 def _mend_rounding(prices: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -137,4 +139,5 @@ def _check_sessions(prices: pd.DataFrame, exchange: str, path: str) -> None:
         path,
         f"this day is no session of {exchange}; take the row out, or set market.exchange to the exchange of these "
         "prices (finsentiment check proposes one)",
+        {"market.exchange": None},
     )

@@ -149,7 +149,8 @@ def settle_undated(
     if not count:
         return published_at, 0
     if rule == "refuse":
-        raise InputError(f"{path}: {_in_words(found, int(only_day.sum()), len(news))}")
+        said = _in_words(found, int(only_day.sum()), len(news))
+        raise InputError(f"{path}: {said}", {"market.undated_news": "next_session"})
     zone = calendar(exchange).tz
     day = written.dt.normalize()
     if rule == "trust":

@@ -28,7 +28,7 @@ CONVERTED = {
     "surplus_empty_values": "rows without their empty last values",
     "tickers_renamed": "tickers as the prices write them",
     "adjusted": "rows adjusted by their adjusted close",
-    "high_low_rounding": "highs and lows put right by rounding",
+    "high_low_rounding": "rows with high or low put right by rounding",
     "thousands": "numbers without thousands separators",
     "decimal_comma": "numbers with a decimal comma",
     "suffix": "numbers with K, M or B",
@@ -46,11 +46,16 @@ CONVERTED = {
     "epoch_milliseconds": "times from milliseconds since 1970",
     "epoch_microseconds": "times from microseconds since 1970",
     "epoch_nanoseconds": "times from nanoseconds since 1970",
-    "gzip": "files unpacked",
-    "column_names": "columns by a name that differs in case or marks",
+    "column_names": "columns by names that differ in case or marks",
     "wide_columns": "columns spread to rows",
+    "gzip": "files of gzip",
+    "delimiter_comma": "files with commas between values",
+    "delimiter_semicolon": "files with semicolons between values",
+    "delimiter_tab": "files with tabs between values",
+    "delimiter_bar": "files with bars between values",
+    "delimiter_other": "files with the delimiter of the parameters",
 }
-"""Everything that is done to rows, in words; files of other encodings and delimiters come by their own names."""
+"""Everything that is done to rows, in words that begin with what is counted; encodings come by their own names."""
 
 
 def row_line(name: str, found: Mapping[str, Any]) -> str:
@@ -64,17 +69,14 @@ def row_line(name: str, found: Mapping[str, Any]) -> str:
     parts = [f"{found['rows_in']} rows in, {found['rows_out']} out"]
     parts += [f"{count} {REFUSED.get(reason, reason)}" for reason, count in found["refused"].items() if count]
     line = f"{name}: {', '.join(parts)}"
-    done = [
-        f"{count} {_in_words(what.removeprefix(f'{name}_'))}" for what, count in found["converted"].items() if count
-    ]
+    done = [_in_words(what.removeprefix(f"{name}_"), count) for what, count in found["converted"].items() if count]
     return f"{line}; read: {', '.join(done)}" if done else line
 
 
-def _in_words(what: str) -> str:
-    if what in CONVERTED:
-        return CONVERTED[what]
-    kind, _, rest = what.partition("_")
-    return {"encoding": f"file in {rest.replace('_', '-')}", "delimiter": f"file parted by {rest}"}.get(kind, what)
+def _in_words(what: str, count: int) -> str:
+    said = CONVERTED.get(what) or f"files in {what.removeprefix('encoding_').replace('_', '-')}"
+    thing, _, rest = said.partition(" ")
+    return f"{count} {thing if count != 1 else thing.removesuffix('s')} {rest}"
 
 
 def table_counts(market: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

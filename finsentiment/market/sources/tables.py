@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from finsentiment.errors import InputError
 from finsentiment.intake.columns import Columns
 from finsentiment.intake.numbers import AMBIGUOUS, parse_numbers
 from finsentiment.intake.tables import Layout, UserTable, also, read_user_table, where
-from finsentiment.intake.times import parse_days, parse_times
+from finsentiment.intake.times import Fail, parse_days, parse_times
 from finsentiment.market.checks import RawMarket
 from finsentiment.market.price_checks import NUMBERS
 from finsentiment.market.sources.wide import is_wide, read_wide
@@ -87,15 +87,17 @@ def _text(table: pd.DataFrame, column: str) -> pd.Series:
     return table[column].astype("str").fillna("").str.strip()
 
 
-def _fail_at(path: Path, column: str, values: pd.Series) -> Callable[[pd.Series, str], None]:
+def _fail_at(path: Path, column: str, values: pd.Series) -> Fail:
     """Refuse the rows where a condition holds, naming the first."""
 
-    def fail(bad: pd.Series, expected: str) -> None:
+    def fail(bad: pd.Series, expected: str, remedy: Mapping[str, Any] | None = None) -> None:
         if bad.any():
             at = bad.idxmax()
             value = values[at]
             shown = value if isinstance(value, str) else "" if value != value else str(value)
-            raise InputError(f"{where(path, values, at)}: {column} = {shown[:80]!r}{also(int(bad.sum()))}: {expected}")
+            raise InputError(
+                f"{where(path, values, at)}: {column} = {shown[:80]!r}{also(int(bad.sum()))}: {expected}", remedy
+            )
 
     return fail
 
