@@ -24,7 +24,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str, remedy: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(" ".join(message.splitlines()))  # a value that it shows may hold line breaks
         self.remedy = dict(remedy or {})
 
 

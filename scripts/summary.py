@@ -8,6 +8,7 @@ from typing import Any
 
 from finsentiment.errors import run_main
 from finsentiment.files import read_json
+from finsentiment.reporting.rows import doubts, used_in_words
 from finsentiment.reporting.words import SYSTEMS, p_in_words
 from stages.parameters import all_params
 
@@ -26,7 +27,7 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     Parameters
     ----------
     metrics
-        Folder with `baseline.json`, `evaluate.json`, `backtest.json` and `backtest/verdict.txt`.
+        Folder with `prepare.json`, `baseline.json`, `evaluate.json`, `backtest.json` and `backtest/verdict.txt`.
     corpus, market
         The values of `corpus.source` and `market.source`.
 
@@ -35,13 +36,18 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     InputError
         If one of the files is not there.
     """
-    baseline, ours, backtest = (read_json(metrics / f"{name}.json") for name in ("baseline", "evaluate", "backtest"))
+    stages = ("prepare", "baseline", "evaluate", "backtest")
+    prepared, baseline, ours, backtest = (read_json(metrics / f"{name}.json") for name in stages)
     lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
     p = p_in_words(lead["mcnemar_p"])
     simulated = market == "simulated"
     words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip()
+    used = f"Data: {used_in_words(prepared['sentences'], prepared['market'])}"
+    warnings = [f"warning: {doubt}" for doubt in doubts(prepared["market"])]
     return "\n".join(
         [
+            *(textwrap.fill(line, 80, subsequent_indent="  ") for line in (used, *warnings)),
+            "",
             f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
             "                              accuracy  95 % interval     macro F1",
             _row("fine-tuned model", ours),

@@ -14,7 +14,7 @@ from finsentiment.files import write_bytes, write_csv, write_json, write_table
 from finsentiment.market.load import load_market
 from finsentiment.readers.masking import read_names
 from finsentiment.reporting.rows import doubts, row_line, table_counts
-from stages.parameters import stage_params
+from stages.parameters import stage_params, untracked_hints
 
 
 def main() -> None:
@@ -49,7 +49,15 @@ def main() -> None:
     facts = {"refused": market.refused, "converted": market.converted, **market.facts}
     tables = {"sentences": counts, **table_counts(facts)}
     print("\n".join(row_line(name, table) for name, table in tables.items()))
-    print("".join(f"warning: {doubt}\n" for doubt in doubts(facts, params.market.undated_news)), end="")
+    files = {
+        "corpus.path": params.corpus.path,
+        "market.path": params.market.path,
+        "market.tickers": params.market.tickers,
+        "evaluate.transfer_file": params.evaluate.transfer_file,
+        "score_news.names": params.score_news.names,
+    }
+    for doubt in [*doubts(facts), *untracked_hints(files)]:
+        print(f"warning: {doubt}")
     described = description.describe_corpus(sentences)
     write_json("metrics/prepare.json", {"sentences": counts | described, "market": facts})
     write_csv("metrics/prepare/overnight.csv", market.moves)

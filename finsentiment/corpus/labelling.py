@@ -23,6 +23,7 @@ LIKELY = {
 """Words that mostly stand for a label: a message proposes them, none is taken unasked."""
 
 MOST_LABELS = 8  # more kinds than these are no labels
+LONGEST_LABEL = 40  # characters; what is longer is a text
 SEVERAL, LEFT_OUT = "several_labels", "label_left_out"
 
 
@@ -80,20 +81,21 @@ def _plain(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return repr("" if value is None or value != value else getattr(value, "item", lambda: value)())
+    plain = "" if value is None or value != value else getattr(value, "item", lambda: value)()
+    return repr(plain[:LONGEST_LABEL] if isinstance(plain, str) else plain)
 
 
 def _remedy(
     counts: pd.Series, mapping: Mapping[str, str | None], parameter: str | None
 ) -> tuple[str, dict[str, dict[str, str | None]]]:
     """What to do about unknown labels, and the parameter that does it: None for a label that may be anything."""
-    shown = ", ".join(f"{label!r} ({count})" for label, count in counts.head(MOST_LABELS).items())
+    shown = ", ".join(f"{str(label)[:LONGEST_LABEL]!r} ({count})" for label, count in counts.head(MOST_LABELS).items())
     more = f" and {len(counts) - MOST_LABELS} others" if len(counts) > MOST_LABELS else ""
     if set(counts.index) == {""}:
         return "give a label or take the row out", {}
     if parameter is None:
         return f"the file has {shown}{more}; write {', '.join(LABELS)} in place of them", {}
-    if more:
+    if more or counts.index.astype("str").str.len().max() > LONGEST_LABEL:
         said = f"the file has {shown}{more}: is this the column of labels? if not, set corpus.columns={{label: NAME}}"
         return said, {}
     guess = {str(label): _likely(str(label)) for label in counts.index if label}

@@ -158,7 +158,7 @@ def _check_news(
             f"{path}, {news.index.name or 'row'}s {rows}: news_id = {first!r} for news that differ; expected one id "
             "per row; for a story on several tickers append the ticker to the id"
         )
-    facts = {"undated_news": undated, "tickers_without_prices": missing}
+    facts = {"undated_news": undated, "undated_rule": market.undated_news, "tickers_without_prices": missing}
     done = {name: count for name, count in converted.items() if count}
     return news.sort_values("news_id", ignore_index=True), refused, done, facts
 

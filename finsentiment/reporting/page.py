@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from finsentiment.arms import AGAINST, ARMS, TESTED, describe_feature
 from finsentiment.reporting.pictures import intervals_picture, placebo_picture, shares_picture, through_time_picture
+from finsentiment.reporting.rows import doubts, used_in_words
 from finsentiment.reporting.words import LONG_ONLY, arm_label, gains_in_words, p_in_words
 
 TEMPLATE = "report.html"
@@ -68,6 +69,7 @@ def report_page(
         interval=_percent(found["interval"]),
         reading=_reading(metrics["evaluate"], metrics["baseline"]),
         data=_data(metrics),
+        doubts=doubts(metrics["prepare"]["market"]),
         limits=LIMITS,
         parameters=parameters,
         hashes=hashes,
@@ -211,10 +213,10 @@ def _reading(ours: dict[str, Any], baseline: dict[str, Any]) -> str:
 
 
 def _data(metrics: dict[str, dict[str, Any]]) -> str:
-    features = metrics["build_features"]
+    features, prepared = metrics["build_features"], metrics["prepare"]
     return (
-        f"{metrics['prepare']['sentences']['rows_out']} labelled sentences. {features['news_used']} of "
-        f"{features['news_in']} headlines on {features['tickers']} tickers over {features['sessions']} sessions count; "
+        f"Used are {used_in_words(prepared['sentences'], prepared['market'])}. {features['news_used']} headlines on "
+        f"{features['tickers']} tickers count for one of {features['sessions']} sessions; "
         f"{_percent(features['coverage'])} of the ticker-sessions have news. "
         f"{metrics['backtest']['counts']['sessions_with_ic']} sessions were forecast."
     )

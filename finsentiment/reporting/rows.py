@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from finsentiment.reporting.words import joined
+
 REFUSED = {
     "exact_duplicate": "exact duplicates",
     "conflicting_labels": "texts with two labels",
@@ -94,7 +96,15 @@ def table_counts(market: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def doubts(market: Mapping[str, Any], undated_rule: str) -> list[str]:
+def used_in_words(sentences: Mapping[str, Any], market: Mapping[str, Any]) -> str:
+    """How many of the rows that were given are used, of each table."""
+    tables = {"sentences": sentences, **table_counts(market)}
+    named = {"sentences": "sentences", "news": "headlines", "prices": "prices"}
+    parts = [f"{found['rows_out']} of {found['rows_in']} {named[name]}" for name, found in tables.items()]
+    return joined(parts)
+
+
+def doubts(market: Mapping[str, Any]) -> list[str]:
     """What a reader should know of news and prices before the result: sentences, none where there is no doubt."""
     found = []
     undated, rows = market["undated_news"], market["news_out"]
@@ -102,7 +112,7 @@ def doubts(market: Mapping[str, Any], undated_rule: str) -> list[str]:
         done = {
             "trust": "is trusted (market.undated_news), so that it may look ahead",
             "next_session": "counts for the session after its day (market.undated_news)",
-        }[undated_rule]
+        }[market["undated_rule"]]
         found.append(f"{undated} of {rows} headlines have lost their time of day; such news {done}.")
     missing = market["tickers_without_prices"]
     if missing:

@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finsentiment.errors import InputError
@@ -93,7 +94,10 @@ def _parquet_cells(
     content: bytes, done: dict[str, int]
 ) -> tuple[list[tuple[str, str]], pd.DataFrame, dict[str, int]] | None:
     """Pandas writes the two names of a column as the text of a pair."""
-    names = pq.read_schema(io.BytesIO(content)).names
+    try:
+        names = pq.read_schema(io.BytesIO(content)).names
+    except (pa.ArrowException, OSError):
+        return None  # whoever reads it as a plain table says what is wrong
     pairs = [_pair(name) for name in names]
     if sum(pair is not None for pair in pairs) < len(NUMBERS):
         return None
