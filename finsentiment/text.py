@@ -38,14 +38,23 @@ def clean_texts(texts: pd.Series) -> tuple[pd.Series, dict[str, int]]:
 
     The counts: `html` (entities or tags), `characters` (all else).
     """
-    raw = texts.astype("str").fillna("")
-    distinct = pd.Series(raw.unique())
-    clean = distinct.map(clean_text)
-    odd = (clean != distinct) & (clean != distinct.str.split().str.join(" "))
-    html_in = {text for text in distinct[odd] if _ENTITY.search(text) or _TAG.search(text)}
-    rest = set(distinct[odd]) - html_in
-    cleaned = raw.map(dict(zip(distinct, clean, strict=True))).astype("str")
-    return cleaned, {"html": int(raw.isin(html_in).sum()), "characters": int(raw.isin(rest).sum())}
+    raw = texts.astype("str").fillna("").tolist()
+    clean: dict[str, str] = {}
+    counts = {"html": 0, "characters": 0}
+    kinds: dict[str, str] = {}
+    for text in raw:
+        if text not in clean:
+            clean[text] = text if _is_clean(text) else clean_text(text)
+            if clean[text] != text and clean[text] != " ".join(text.split()):
+                kinds[text] = "html" if _ENTITY.search(text) or _TAG.search(text) else "characters"
+        if text in kinds:
+            counts[kinds[text]] += 1
+    return pd.Series([clean[text] for text in raw], index=texts.index, dtype="str"), counts
+
+
+def _is_clean(text: str) -> bool:
+    """Whether a text is clean at first sight: printable ASCII, no HTML, single spaces."""
+    return bool(_PLAIN.fullmatch(text)) and "  " not in text and text[0] != " " != text[-1]
 
 
 def _once(text: str) -> str:

@@ -124,7 +124,7 @@ def _parts(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, 
     """Day (YYYY-MM-DD), clock and zone of each text as texts, missing where there is none, and rows by format."""
     iso = text.str.fullmatch(_ISO.replace("?P<day>", "").replace("?P<clock>", "").replace("?P<zone>", ""))
     day = text.str.slice(0, 10).where(iso)
-    rest = text.str.slice(10).where(iso, "").str.lstrip("T ")
+    rest = text.where(iso, "").str.replace(r"^.{10}[T ]*", "", regex=True)
     clock = rest.str.replace(rf"^({_CLOCK})?.*$", r"\1", regex=True).str.replace(r"^(\d):", r"0\1:", regex=True)
     zone = rest.str.replace(rf"^(?:{_CLOCK})?\s*", "", regex=True)
     clock, zone = clock.where(clock != "", None), zone.where(zone != "", None)

@@ -73,15 +73,14 @@ def overnight_moves(prices: pd.DataFrame) -> pd.DataFrame:
     gap = np.log(table["open"] / by["close"].shift(1))
     table = table.assign(gap=gap, like_split=0)
     near = np.abs(np.abs(gap.to_numpy())[:, None] - np.log(SPLITS)).min(axis=1) < NEAR
-    volume = pd.Series(np.nan, index=table.index)
-    suspects = np.flatnonzero(near)
     largest = gap.abs().sort_values(ascending=False, kind="stable").dropna().index
     largest = table.loc[largest].drop_duplicates("ticker").index
-    for at in sorted({*suspects.tolist(), *largest.tolist()}):
-        mine = (table["ticker"].to_numpy()[max(at - AROUND, 0) : at + AROUND]) == table["ticker"][at]
-        window = table["volume"].to_numpy()[max(at - AROUND, 0) : at + AROUND]
-        middle = min(at, AROUND)
-        before, after = window[:middle][mine[:middle]], window[middle:][mine[middle:]]
+    owner, traded = pd.factorize(table["ticker"])[0], table["volume"].to_numpy()
+    volume = pd.Series(np.nan, index=table.index)
+    for at in sorted({*np.flatnonzero(near).tolist(), *largest.tolist()}):
+        around = np.arange(max(at - AROUND, 0), min(at + AROUND, len(table)))
+        around = around[owner[around] == owner[at]]
+        before, after = traded[around[around < at]], traded[around[around >= at]]
         if len(before) and np.median(before) > 0:
             volume[at] = np.median(after) / np.median(before)
     factor = np.array(SPLITS)[np.abs(np.abs(gap.to_numpy())[:, None] - np.log(SPLITS)).argmin(axis=1)]

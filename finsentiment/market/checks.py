@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -112,7 +113,7 @@ def check_market(raw: RawMarket, market: Market) -> MarketData:
         "tickers_like_split": len(splits),
         "first_like_split": f"{splits['ticker'].iloc[0]} on {splits['session'].iloc[0].date()}" if len(splits) else "",
         "unique_headlines": news["headline"].nunique(),
-        "mean_words": float(news["headline"].str.split().str.len().mean()),
+        "mean_words": float(np.mean([len(text.split()) for text in news["headline"].tolist()])),
         "first_session": str(prices["session"].min().date()),
         "last_session": str(prices["session"].max().date()),
         "price_gaps": count_price_gaps(prices, market.exchange),

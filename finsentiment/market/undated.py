@@ -30,7 +30,7 @@ ANY_CLOCK_STORIES = 30
 class Lost(NamedTuple):
     """A group of news whose times look lost.
 
-    rows : (n,) True for its stamps at that clock time
+    rows : positions of its stamps at that clock time
     group : what it is: `the file`, `source reuters`, `ticker ACME`
     clock : the clock time in words, `00:00:00 UTC`
     total : stories in the group
@@ -65,10 +65,15 @@ def find_lost(news: pd.DataFrame, written: pd.Series, exchange: str) -> list[Los
     taken = np.zeros(len(news), dtype=bool)
     for group, members in _groups(news):
         for view, (clock, day) in views.items():
-            lost = _judge(group, members & ~taken, first, clock, day, suspect, view)
-            if lost is not None:
-                found.append(lost)
-                taken |= lost.rows
+            left = members[~taken[members]]
+            stories = left[first[left]]
+            judged = _judge(clock[stories], day[stories], suspect[stories], alone=not group.startswith("ticker"))
+            if judged is not None:
+                second, there = judged
+                words = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d} {view}"
+                rows = left[clock[left] == second]
+                found.append(Lost(rows, group, words, len(stories), there))
+                taken[rows] = True
     return found
 
 
@@ -84,41 +89,45 @@ def _views(published_at: pd.Series, written: pd.Series, exchange: str) -> dict[s
 
 
 def _groups(news: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
-    yield "the file", np.ones(len(news), dtype=bool)
+    """Names of the groups and the positions of their rows."""
+    yield "the file", np.arange(len(news))
     for column in ("source", "ticker"):
         codes, names = pd.factorize(news[column])
+        if len(names) < 2:
+            continue
         counts = np.bincount(codes, minlength=len(names))
-        if len(names) > 1:
-            for code in np.flatnonzero(counts >= LEAST_STORIES):
-                yield f"{column} {names[code]}", codes == code
+        parts = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+        yield from ((f"{column} {names[code]}", parts[code]) for code in np.flatnonzero(counts >= LEAST_STORIES))
 
 
-def _judge(
-    group: str,
-    members: np.ndarray,
-    first: np.ndarray,
-    clock: np.ndarray,
-    day: np.ndarray,
-    suspect: np.ndarray,
-    view: str,
-) -> Lost | None:
-    stories = members & first
-    total = int(stories.sum())
+def _judge(clock: np.ndarray, day: np.ndarray, suspect: np.ndarray, alone: bool) -> tuple[int, int] | None:
+    """The clock time at which the times of a group were lost, and the stories there; None if none were.
+
+    Parameters
+    ----------
+    clock, day : second of the day and number of the day of each story
+    suspect : whether the story stands at a likely clock time in any zone
+    alone : whether any clock time that (nearly) all have is suspect
+    """
+    total = len(clock)
     if total < LEAST_STORIES:
         return None
-    clocks, counts = np.unique(clock[stories], return_counts=True)
-    usual = np.unique(clock[stories & ~suspect], return_counts=True)[1]
+    usual = np.unique(clock[~suspect], return_counts=True)[1]
     habit = max(HABIT_SHARE, HABIT_TIMES * usual.max(initial=0) / total)
-    for at in np.argsort(-counts):
-        second, count = int(clocks[at]), int(counts[at])
-        days = len(np.unique(day[stories & (clock == second)]))
-        enough = count >= LEAST_STORIES and days >= LEAST_DAYS
-        lost = second in LIKELY_LOST and habit < 1 and binom.sf(count - 1, total, min(habit, 1.0)) < CHANCE
-        alone = not group.startswith("ticker") and total >= ANY_CLOCK_STORIES and count >= ANY_CLOCK_SHARE * total
-        if enough and (lost or alone):
-            words = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d} {view}"
-            return Lost(members & (clock == second), group, words, total, count)
+    counted = {second: int((clock == second).sum()) for second in LIKELY_LOST}
+    judged = [(there, second) for second, there in counted.items() if _is_lost(there, total, habit)]
+    if alone and total >= ANY_CLOCK_STORIES and usual.max(initial=0) >= ANY_CLOCK_SHARE * total:
+        clocks, counts = np.unique(clock, return_counts=True)
+        judged.append((int(counts.max()), int(clocks[counts.argmax()])))
+    for there, second in sorted(judged, reverse=True):
+        if there >= LEAST_STORIES and len(np.unique(day[clock == second])) >= LEAST_DAYS:
+            return second, there
     return None
+
+
+def _is_lost(there: int, total: int, habit: float) -> bool:
+    """Whether chance and habit don't explain that `there` of `total` stories stand at one clock time."""
+    return there >= LEAST_STORIES and habit < 1 and bool(binom.sf(there - 1, total, habit) < CHANCE)
 
 
 def settle_undated(

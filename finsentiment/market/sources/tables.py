@@ -132,15 +132,17 @@ def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFra
         {
             "published_at": times.moment,
             "ticker": _text(raw, "ticker"),
-            "headline": _text(raw, "headline"),
+            "headline": pd.Series(
+                [" ".join(text.split()) for text in _text(raw, "headline").tolist()], raw.index, dtype="str"
+            ),
             "source": _text(raw, "source") if "source" in raw else "tables",
         }
     )
     if "news_id" in raw:
         news.insert(0, "news_id", _text(raw, "news_id"))
     else:
-        plain = news["headline"].str.split().str.join(" ")
-        keys = news["published_at"].astype(str).str.cat([news["ticker"], plain, news["source"]], sep="\0")
+        columns = (news[name].tolist() for name in ("ticker", "headline", "source"))
+        keys = map("\0".join, zip(times.moment.astype("int64").astype(str).tolist(), *columns, strict=True))
         news.insert(0, "news_id", [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys])
     return news.assign(written=times.written, only_day=times.only_day), table.converted | times.converted
 
