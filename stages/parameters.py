@@ -9,6 +9,8 @@ from typing import Any
 
 import dvc.api
 from dvc.exceptions import DvcException
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from finsentiment.errors import InputError
 from finsentiment.params import Params, check_params, only_declared
@@ -55,5 +57,17 @@ def _show(file: str, *targets: str, **options: str) -> dict[str, Any]:
     try:
         return dvc.api.params_show(*targets, **options)
     except (DvcException, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{file} cannot be read as parameters ({reason}); dates stand in quotes") from None
+        reason = _fault_of(file) or " ".join(str(error).split())
+        raise InputError(f"{file} cannot be read as parameters ({reason}); correct it") from None
+
+
+def _fault_of(file: str) -> str:
+    """What of a YAML file is wrong, and where; "" if that can't be told."""
+    try:
+        YAML(typ="safe").load(Path(file).read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        return f"{line}{error.problem}"
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        return " ".join(str(error).split())
+    return ""

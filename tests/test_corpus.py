@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from finsentiment.corpus.sources.csv_file import read_sentences
 from finsentiment.errors import InputError
 from finsentiment.labels import LABELS
 from finsentiment.params import Corpus
-from finsentiment.text import clean_text
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data/sample/sentences.csv"
@@ -53,19 +51,6 @@ ONE_OF_EACH = (("Profit fell.", "negative"), ("The board met.", "neutral"), ("Pr
 
 
 # --- cleaning
-
-
-def test_cleaning_folds_white_space_composes_letters_and_strips_control_characters():
-    assert clean_text("  Nokia\t\u200bOyj\u00a0\r\n e\u0301toile\x00 \ufeff") == "Nokia Oyj étoile"
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.text(max_size=12))
-def test_a_clean_text_is_nfc_has_only_single_spaces_and_stays_as_it_is(text):
-    clean = clean_text(text)
-    assert clean_text(clean) == clean
-    assert unicodedata.is_normalized("NFC", clean)
-    assert clean.split() == (clean.split(" ") if clean else [])
 
 
 def test_exact_duplicates_become_one_row_and_conflicting_ones_none():

@@ -65,11 +65,13 @@ def test_a_changed_parameter_reruns_exactly_the_stages_that_it_moves(
     assert repository.rerun() == expected
 
 
-def test_sentences_of_another_domain_are_scored_by_evaluate_alone(repository: Repository) -> None:
+def test_sentences_of_another_domain_are_checked_by_prepare_and_scored_by_evaluate_alone(
+    repository: Repository,
+) -> None:
     rows = ["text,label", "Shares fell,negative", "Shares fell,negative", "Profit rose,positive", "It met,neutral"]
     (repository.path / "other.csv").write_text("\n".join(rows) + "\n")
     repository.set({"evaluate.transfer_file": "other.csv"})
-    assert repository.rerun() == ["evaluate", "report"]
+    assert repository.rerun() == ["prepare", "evaluate", "report"]
     found = read_json(repository.path / "metrics/evaluate.json")["transfer"]
     assert found["sentences"] == 3 and found["refused"] == {"conflicting_labels": 0, "exact_duplicate": 1}
     assert found["largest_class"] == pytest.approx(1 / 3, rel=1e-5)

@@ -137,6 +137,8 @@ def likely_exchange(days: pd.Series) -> str:
             return ""  # an exchange that fits but for a few days: those are mistakes
         if known.isin(inside).all() and (share := len(known) / max(len(inside), 1)) > most:
             best, most = code, share
+            if share == 1:
+                break
     return best
 
 

@@ -62,7 +62,10 @@ def _in_hydra(value: Any) -> str:
     text = str(value)
     if PLAIN_VALUE.fullmatch(text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # A backslash means something before a quote alone, the closing one among them.
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
+    last = len(escaped) - len(escaped.rstrip("\\"))
+    return f'"{escaped}{escaped[len(escaped) - last :]}"'
 
 
 def odd_keys(parameters: Mapping[str, Any]) -> list[str]:

@@ -74,8 +74,8 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
 
     Parameters
     ----------
-    time_zone : of times that are written without one, such as America/New_York; None: those are refused. An hour that
-        the clocks show twice is the later one, since the news must not be known too early.
+    time_zone : of times that are written without one, such as America/New_York; None: those are refused (a day alone is
+        one of UTC). An hour that the clocks show twice is the later one: the news must not be known too early.
     time_format : of strptime, for any other format; None: those above
     fail : see `Fail`
     """
@@ -107,7 +107,7 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
     written = _from_iso(day.str.cat(clock.fillna("00:00:00").str.replace(",", ".", regex=False), sep="T"))
     fail(day.notna() & written.isna(), f"there is no such day or time; expected one such as {ISO_EXAMPLE}")
     written = written.fillna(epoch)
-    zone = zone.mask(epoch.notna(), "Z").mask(only_day & zone.isna(), "Z")
+    zone = zone.mask(epoch.notna(), "Z").mask(only_day & zone.isna(), "" if time_zone else "Z")
     moment = _in_utc(written, zone.fillna(""), time_zone, fail)
     return _times(moment, written, only_day, converted, fail)
 

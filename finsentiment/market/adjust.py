@@ -88,7 +88,7 @@ def overnight_moves(prices: pd.DataFrame) -> pd.DataFrame:
     table["like_split"] = np.where(near & (moved | (factor >= SURE)), factor, 0)
     table = table.assign(move=np.expm1(gap), volume_ratio=volume)
     # A ticker's row is its largest move, or the largest that looks like a split.
-    ranked = table[gap.notna()].assign(size=gap.abs(), split=table["like_split"] > 0)
+    ranked = table.assign(size=gap.abs(), split=table["like_split"] > 0)[gap.notna()]
     ranked = ranked.sort_values(["split", "size", "ticker"], ascending=[False, False, True], kind="stable")
     one = ranked.drop_duplicates("ticker")
     return one[["ticker", "session", "move", "volume_ratio", "like_split"]].reset_index(drop=True)

@@ -166,7 +166,12 @@ def settle_undated(
         start = day.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").dt.tz_convert("UTC")
         return published_at.where(timed, start), count
     over = day + pd.Timedelta(days=1) - pd.Timedelta(seconds=1)
-    ends = [over.dt.tz_localize("UTC"), over.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")]
+    # The day's end as written, in UTC and at the exchange: whichever comes last, the news was out by then.
+    ends = [
+        published_at + (over - written),
+        over.dt.tz_localize("UTC"),
+        over.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward"),
+    ]
     latest = pd.concat([published_at, *(end.dt.tz_convert("UTC") for end in ends)], axis=1).max(axis=1)
     return published_at.where(~undated, latest).astype("datetime64[us, UTC]"), count
 
