@@ -24,7 +24,8 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str, remedy: Mapping[str, Any] | None = None) -> None:
-        super().__init__(" ".join(message.splitlines()))  # a value that it shows may hold line breaks
+        one_line = " ".join(message.splitlines())  # a value that it shows may hold line breaks
+        super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in one_line))
         self.remedy = dict(remedy or {})
 
 

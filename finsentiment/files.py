@@ -63,8 +63,9 @@ def read_input(path: str | Path) -> bytes:
     """The content of a file that a parameter names; InputError when it can't be read."""
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); correct the path in params.yaml") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:200]}: cannot be read ({reason}); correct the path") from None
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

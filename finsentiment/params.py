@@ -57,8 +57,44 @@ def _is_a_delimiter(text: str) -> str:
 
 
 def _as_words(mapping: Any) -> Any:
-    """YAML reads a label such as 0 as a number."""
-    return {str(key): value for key, value in mapping.items()} if isinstance(mapping, dict) else mapping
+    """YAML reads a label such as 0 as a number. Null is an empty mapping."""
+    if not isinstance(mapping, dict):
+        return {} if mapping is None else mapping
+    words = [str(key).strip().casefold() for key in mapping]
+    twice = [word for word in words if words.count(word) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return {str(key): value for key, value in mapping.items()}
+
+
+def _once_each(columns: Any) -> Any:
+    if not isinstance(columns, dict):
+        return {} if columns is None else columns
+    places = list(columns.values())
+    if any(places.count(place) > 1 for place in places):
+        raise ValueError("two of our columns have the same place in the file")
+    return columns
+
+
+def _is_a_time_format(form: str) -> str:
+    _holds_a_day(form)
+    if ("%p" in form) != ("%I" in form):
+        raise ValueError("%I, hours from 1 to 12, and %p, AM or PM, belong together; hours from 0 to 23 are %H")
+    return form
+
+
+def _is_a_date_format(form: str) -> str:
+    _holds_a_day(form)
+    if "%z" in form or "%Z" in form:
+        raise ValueError("the days of prices have no zone")
+    return form
+
+
+def _holds_a_day(form: str) -> None:
+    whole = any(name in form for name in ("%c", "%x", "%s"))
+    year, month, day = (any(name in form for name in names) for names in (("%Y", "%y"), ("%m", "%b", "%B"), ("%d",)))
+    if not (whole or (year and ((month and day) or "%j" in form))):
+        raise ValueError("expected a format of strptime with year, month and day, such as '%m/%d/%Y'")
 
 
 Encoding = Annotated[str, AfterValidator(_is_an_encoding)] | None
@@ -71,7 +107,7 @@ def _is_a_column(place: Any) -> str | int:
     return place
 
 
-ColumnNames = dict[str, Annotated[Any, AfterValidator(_is_a_column)]]
+ColumnNames = Annotated[dict[str, Annotated[Any, AfterValidator(_is_a_column)]], BeforeValidator(_once_each)]
 ENCODING = "of text files without a byte order mark; null: UTF-8"
 DELIMITER = "between the values of a CSV; null: the one with which the first line has the columns"
 
@@ -136,8 +172,12 @@ class MarketColumns(Section):
     )
 
 
+MACHINES_OWN = frozenset(("localtime", "Factory", "posixrules"))
+"""Names of zones that mean another zone on every machine."""
+
+
 def _is_a_time_zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
+    if name not in zoneinfo.available_timezones() - MACHINES_OWN:
         raise ValueError("expected a name such as America/New_York or UTC")
     return name
 
@@ -156,8 +196,12 @@ class Market(Section):
     time_zone: Annotated[str, AfterValidator(_is_a_time_zone)] | None = Field(
         description="tables: zone of times of news that are written without one; null: such times are refused"
     )
-    time_format: str | None = Field(description="tables: strptime format of the times of news; null: any known one")
-    date_format: str | None = Field(description="tables: strptime format of the days of prices; null: 2024-03-01")
+    time_format: Annotated[str, AfterValidator(_is_a_time_format)] | None = Field(
+        description="tables: strptime format of the times of news; null: any known one"
+    )
+    date_format: Annotated[str, AfterValidator(_is_a_date_format)] | None = Field(
+        description="tables: strptime format of the days of prices; null: 2024-03-01"
+    )
     undated_news: Literal["refuse", "next_session", "trust"] = Field(
         description="what becomes of news whose time of day was lost: an error, counted for the session after its day, "
         "or taken as it stands"
@@ -381,7 +425,7 @@ def _expected(error: ErrorDetails) -> str:
     if error["type"] == "string_type" and isinstance(error["input"], (datetime.date, int, float)):
         return "expected a text: put it in quotes"
     if error["type"] == "string_pattern_mismatch":
-        return f"expected {EXAMPLES[error['loc'][-1]]}"
+        return f"expected {EXAMPLES[str(error['loc'][-1])]}"
     said = error["msg"].removeprefix("Value error, ")
     return known.get(error["type"]) or said[:1].lower() + said[1:]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import html
+import html.entities
 import re
 import unicodedata
 
 import pandas as pd
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_TAG = re.compile(
-    r"</?(?:a|b|br|div|em|font|h[1-6]|i|img|li|ol|p|span|strong|table|tbody|td|tr|u|ul)(?:\s[^<>]*|\s*/)?>", re.I
-)
+_ESCAPED_TWICE = re.compile(r"&(?:amp;){2,}")
+_NAME = "a|b|br|div|em|font|h[1-6]|i|img|li|ol|p|span|strong|table|tbody|td|tr|u|ul"
+_ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+_TAG = re.compile(rf"</?(?:{_NAME})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
 _PLAIN = re.compile(r"[ -%'-;=?-~]+")  # printable ASCII without & < >
 # Forms of a letter or digit that stand for the plain one. Other compatibility forms stay: 10² is not 102.
 _FOLDED = ("<wide>", "<narrow>", "<font>")
@@ -59,12 +61,17 @@ def _is_clean(text: str) -> bool:
 
 def _once(text: str) -> str:
     if not _PLAIN.fullmatch(text):
-        text = _TAG.sub(" ", _ENTITY.sub(lambda found: html.unescape(found[0]), text))
+        text = _TAG.sub(" ", _ENTITY.sub(_unescaped, _ESCAPED_TWICE.sub("&amp;", text)))
         if not text.isascii():
             text = unicodedata.normalize("NFC", "".join(map(_fold, text.translate(_QUOTES))))
         else:
             text = "".join(map(_fold, text))
     return " ".join(text.split())
+
+
+def _unescaped(entity: re.Match[str]) -> str:
+    known = entity[0][1] == "#" or entity[0][1:] in html.entities.html5
+    return html.unescape(entity[0]) if known else entity[0]
 
 
 @functools.lru_cache(maxsize=65536)

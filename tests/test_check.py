@@ -117,7 +117,7 @@ def test_the_exchange_is_told_by_its_sessions_and_not_where_a_few_days_are_wrong
 
 
 def test_a_path_that_is_nothing_is_one_line() -> None:
-    with pytest.raises(InputError, match="nowhere does not exist; give a file of labelled sentences or a folder"):
+    with pytest.raises(InputError, match="'nowhere' does not exist; give a file of labelled sentences or a folder"):
         look_at("nowhere")
 
 

@@ -40,6 +40,7 @@ def test_own_tables_are_checked_sorted_and_counted(tmp_path):
     assert sorted(data.news["published_at"].astype(str)) == ["2023-03-01 14:00:00+00:00", "2023-03-02 20:00:00+00:00"]
     assert data.news["news_id"].is_monotonic_increasing and data.news["source"].eq("tables").all()
     assert data.refused == {
+        "news_without_ticker": 0,
         "news_ticker_without_prices": 1,
         "news_without_text": 1,
         "news_duplicate": 1,
@@ -231,7 +232,7 @@ def test_entities_in_headlines_are_what_they_stand_for_and_equal_texts_become_eq
             "news.csv, line 2: published_at = 2050-06-01",
         ),
         (PLAIN + "1969-06-01T00:00:00Z,ABC,x\n", "the calendar of XNYS knows sessions from 1970-01-02 to 2049-12-31"),
-        (PLAIN + "2023-03-01T09:00:00Z,abc,x\n", "abc (1 rows; the prices have ABC); set market.ticker_rule=plain"),
+        (PLAIN + "2023-03-01T09:00:00Z,abc,x\n", "'abc' (1 rows; the prices have ABC); set market.ticker_rule=plain"),
         (PLAIN + "2023-03-01T09:00:00Z,\"['ABC', 'NA']\",x\n", "a story on several tickers is one row per ticker"),
         ("published_at,ticker,title\n2023-03-01T09:00:00Z,ABC,x\n", "set market.columns.news={headline: title}"),
     ],

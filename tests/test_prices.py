@@ -55,6 +55,13 @@ def test_an_adjusted_close_that_differs_is_refused_used_or_ignored() -> None:
     assert rows == 0 and ignored["close"].equals(table["close"])
 
 
+def test_an_adjusted_close_of_a_price_below_one_differs_too() -> None:
+    penny = prices()
+    penny[["open", "high", "low", "close"]] /= 8000
+    with pytest.raises(InputError, match="the adjusted close"):
+        adjust_prices(penny.assign(adj_close=penny["close"] / 2), "refuse", "prices.csv")
+
+
 def test_an_adjusted_close_that_is_rounded_to_cents_does_not_differ() -> None:
     table = prices()
     found, rows = adjust_prices(table.assign(adj_close=table["close"].round(2)), "refuse", "prices.csv")

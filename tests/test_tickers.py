@@ -38,6 +38,15 @@ def test_what_is_a_matter_of_writing_is_taken_off(written: str) -> None:
     assert plain_ticker(written) == "BRK-B"
 
 
+@pytest.mark.parametrize("other", ["SAN FP", "SAN SM Equity", "BME:SAN", "BTC:USD", "RDS AB"])
+def test_what_may_be_another_company_stays(other: str) -> None:
+    assert plain_ticker(other) not in ("SAN", "USD", "RDS")
+
+
+def test_numbers_lose_what_programs_put_before_and_after_them() -> None:
+    assert {plain_ticker(ticker) for ticker in ("0700", "700", "700.0")} == {"700"}
+
+
 def test_of_two_tickers_that_are_alike_none_is_the_nearest() -> None:
     assert nearest(["aaa", "$BBB", "X"], ["AAA", "BBB", "bbb"]) == {"aaa": "AAA", "$BBB": "", "X": ""}
 
@@ -65,4 +74,4 @@ def test_the_most_frequent_tickers_without_prices_stand_beside_the_nearest() -> 
         {"ticker": "BRK.B", "rows": 3, "nearest": "BRK-B"},
         {"ticker": "ZZZ", "rows": 1, "nearest": ""},
     ]
-    assert without_prices_in_words(found) == "BRK.B (3 rows; the prices have BRK-B), ZZZ (1 rows)"
+    assert without_prices_in_words(found) == "'BRK.B' (3 rows; the prices have BRK-B), 'ZZZ' (1 rows)"

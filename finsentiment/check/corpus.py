@@ -10,6 +10,7 @@ import pandas as pd
 
 from finsentiment.check.report import Report, absolute, odd_keys
 from finsentiment.corpus.cleaning import clean_corpus
+from finsentiment.corpus.labelling import plain_label
 from finsentiment.corpus.load import load_corpus
 from finsentiment.corpus.twins import twin_groups
 from finsentiment.errors import InputError
@@ -40,6 +41,8 @@ def check_corpus(path: str, source: Literal["csv", "phrasebank"] = "csv") -> Rep
             remedy = _completed(error.remedy, corpus, doubts)
             if not remedy or remedy.items() <= found.items():
                 return Report(f"{path}: taken for labelled sentences", doubts=doubts, error=str(error))
+            if "corpus.encoding" in remedy:
+                doubts.append(f"the encoding is a guess: {error}")
             found |= remedy
             corpus = corpus.model_copy(update={name.partition(".")[2]: value for name, value in found.items()})
     parameters = {"corpus.source": source, "corpus.path": absolute(path), **found}
@@ -87,7 +90,9 @@ def _completed(remedy: dict[str, Any], corpus: Corpus, doubts: list[str]) -> dic
         return remedy
     wanted = Columns(("text", "label"), (), corpus.columns, "corpus.columns")
     rows = read_user_table(corpus.path, wanted, Layout(corpus.encoding, corpus.delimiter, "corpus")).rows
-    words = rows["label"].astype("str").str.strip().str.replace(r"\.0+$", "", regex=True)
+    words = pd.Series([plain_label(str(label)) for label in rows["label"].tolist()], index=rows.index, dtype="str")
+    if not set(unknown) <= set(words):
+        return {}
     texts = rows["text"].astype("str")
     doubts += [f"labelled {label}: {texts[words == label].iloc[0][:100]!r}" for label in unknown]
     guess = _by_tone(texts, words, unknown, [label for label in LABELS if label not in labels.values()])

@@ -19,8 +19,15 @@ def look_at(path: str) -> Report:
     Raises InputError where the path does not exist or holds neither.
     """
     place = Path(path)
-    if not place.exists():
-        raise InputError(f"{path} does not exist; give a file of labelled sentences or a folder of news and prices")
+    try:
+        path.encode()
+        there = place.exists()
+    except (OSError, ValueError):
+        there = False
+    if not there:
+        raise InputError(
+            f"{path[:200]!r} does not exist; give a file of labelled sentences or a folder of news and prices"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         empty = Path(scratch) / "tickers.csv"
         empty.write_text("from,to\n", encoding="utf-8")
@@ -31,7 +38,8 @@ def look_at(path: str) -> Report:
             return check_corpus(path, "phrasebank")
         if _is_archive(place):
             return check_market_folder(path, "stocknet", str(empty))
-        if place.name.split(".")[0] in ("news", "prices"):
+        names = {file.name.split(".")[0] for file in place.parent.iterdir()}
+        if {"news", "prices"} <= names and place.name.split(".")[0] in ("news", "prices"):
             return check_market_folder(str(place.parent), "tables", str(empty))
         return check_corpus(path)
 

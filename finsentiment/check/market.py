@@ -11,15 +11,18 @@ import pandas as pd
 from finsentiment.backtest.enough import check_enough
 from finsentiment.check.report import Report, absolute, odd_keys
 from finsentiment.errors import InputError
+from finsentiment.intake.times import UNSURE
 from finsentiment.market.checks import MarketData
 from finsentiment.market.load import load_market
-from finsentiment.market.sessions import calendar
+from finsentiment.market.sessions import KNOWN, calendar
 from finsentiment.market.sources.tables import read_tables
 from finsentiment.params import Market, MarketColumns
 from finsentiment.reporting.rows import doubts, row_line, table_counts
 
 LIKELY_EXCHANGES = ("XNYS", "XLON", "XTKS", "XETR", "XPAR", "XHKG", "XSHG", "XBOM", "XTSE", "XASX", "XKRX", "24/7")
 """Tried first, so that of exchanges with the same sessions the one that is meant more often is named."""
+NOTED = frozenset(("market.undated_news", "market.adjusted_close", "market.encoding"))
+"""Remedies that are more than a matter of writing: the message is shown as a doubt."""
 LEAST_COVERED = 0.95  # share of a calendar's sessions that must have prices for it to be the one
 FEW_WRONG = 0.01  # share of the days with prices
 DAYTIME = (6, 20)  # hours at the exchange in which most news comes
@@ -60,13 +63,15 @@ def check_market_folder(path: str, source: str, tickers: str) -> Report:
             remedy = _completed(error.remedy, market, noted)
             if not remedy or remedy.items() <= found.items():
                 return Report(f"{path}: taken for news and prices ({source})", doubts=noted, error=str(error))
-            if "market.undated_news" in remedy or "market.adjusted_close" in remedy:
+            if NOTED & remedy.keys() or UNSURE in str(error):
                 noted.append(str(error).removeprefix(f"{path}/"))
         else:
             alike = any(missing["nearest"] for missing in data.facts["tickers_without_prices"])
             if not alike or market.ticker_rule == "plain":
                 break
             remedy = {"market.ticker_rule": "plain"}
+            pairs = [f"{m['ticker']} as {m['nearest']}" for m in data.facts["tickers_without_prices"] if m["nearest"]]
+            noted.append(f"tickers that differ in writing alone are taken for the same: {', '.join(pairs)}")
         found |= remedy
         market = _with(market, found)
     parameters = {"market.source": source, "market.path": absolute(path), "market.exchange": market.exchange, **found}
@@ -125,6 +130,8 @@ def _completed(remedy: dict[str, Any], market: Market, noted: list[str]) -> dict
 def likely_exchange(days: pd.Series) -> str:
     """Code of the calendar whose sessions are the days that have prices; "" where none has all of them and few more."""
     first, last = days.min(), days.max()
+    if not (KNOWN[0] <= first and last <= KNOWN[1]):
+        return ""
     known = pd.DatetimeIndex(days.unique())
     best, most = "", LEAST_COVERED
     for code in dict.fromkeys((*LIKELY_EXCHANGES, *xc.get_calendar_names(include_aliases=False))):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PLAIN_VALUE = re.compile(r"[\w./:@%+-]+")
-PLAIN_KEY = re.compile(r"[\w.%/@+-]+(?: [\w.%/@+-]+)*")
+PLAIN_VALUE = re.compile(r"[\w./:@%+-]+", re.ASCII)
+PLAIN_KEY = re.compile(r"\d+|-\d+|(?!null$|true$|false$)[a-z_][\w.%/@+-]*(?: [\w.%/@+-]+)*", re.ASCII | re.IGNORECASE)
 
 
 @dataclass
@@ -64,6 +64,7 @@ def _in_hydra(value: Any) -> str:
         return text
     # A backslash means something before a quote alone, the closing one among them.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
+    escaped = escaped.replace("${", "\\${")  # else it names another parameter
     last = len(escaped) - len(escaped.rstrip("\\"))
     return f'"{escaped}{escaped[len(escaped) - last :]}"'
 

@@ -11,6 +11,7 @@ import pandera.pandas as pa
 
 from finsentiment.corpus.labelling import our_labels
 from finsentiment.errors import InputError
+from finsentiment.intake.numbers import MISSING
 from finsentiment.intake.tables import also, counts_in_words, where
 from finsentiment.labels import LABELS
 from finsentiment.text import clean_texts
@@ -104,7 +105,8 @@ def check_rows(
 
 def _shares(agreement: pd.Series) -> tuple[pd.Series, int]:
     """Agreement as a share, and how many rows gave it in percent: all do where one is above 1."""
-    text = agreement.astype("str").str.strip().str.removesuffix("%").replace("", None)
+    text = agreement.astype("str").str.strip().str.removesuffix("%").str.replace(",", ".", regex=False)
+    text = text.where(~text.str.lower().isin(MISSING), None)
     numbers = pd.to_numeric(text, errors="coerce")
     if not (numbers > 1).any() or (numbers < 50).any():
         return text, 0

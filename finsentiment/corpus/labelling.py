@@ -14,10 +14,11 @@ from finsentiment.errors import InputError
 from finsentiment.intake.columns import in_yaml
 from finsentiment.intake.tables import also, where
 from finsentiment.labels import LABELS
+from finsentiment.text import clean_text
 
 LIKELY = {
     "negative": ("bearish", "neg", "sell", "down", "bad"),
-    "neutral": ("neu", "hold", "none", "neutral or mixed", "flat"),
+    "neutral": ("neu", "hold", "neutral or mixed", "flat"),
     "positive": ("bullish", "pos", "buy", "up", "good"),
 }
 """Words that mostly stand for a label: a message proposes them, none is taken unasked."""
@@ -45,17 +46,18 @@ def our_labels(
     InputError
         A label is empty or unknown: it shows every unknown label, how often it is there, and the mapping to write.
     """
-    known = {label: label for label in LABELS} | {str(k).strip().casefold(): v for k, v in mapping.items()}
-    read = {value: _plain(value) for value in values.unique()}
-    found = {value: known.get(plain.casefold(), "") for value, plain in read.items()}
-    labels = values.map(lambda value: SEVERAL if read[value] == SEVERAL else found[value])
+    texts = pd.Series(["" if _is_missing(v) else str(v).strip() for v in values.tolist()], values.index, dtype="object")
+    known = {label: label for label in LABELS} | {plain_label(k).casefold(): v for k, v in mapping.items()}
+    read = {text: text if text.casefold() in known else plain_label(text) for text in texts.unique()}
+    found = {text: SEVERAL if plain == SEVERAL else known.get(plain.casefold(), "") for text, plain in read.items()}
+    labels = texts.map(found)
     unknown = labels == ""
     if unknown.any():
         first = unknown.idxmax()
-        counts = values[unknown].map(read).value_counts()
+        counts = texts[unknown].map(read).value_counts()
         mend, remedy = _remedy(counts, mapping, parameter)
         raise InputError(
-            f"{where(path, values, first)}: label = {_shown(values[first])}, expected {', '.join(LABELS)}"
+            f"{where(path, values, first)}: label = {texts[first][:LONGEST_LABEL]!r}, expected {', '.join(LABELS)}"
             f"{also(int(unknown.sum()))}; {mend}",
             remedy,
         )
@@ -64,9 +66,13 @@ def our_labels(
     return labels.astype("str"), {reason: count for reason, count in refused.items() if count}
 
 
-def _plain(value: Any) -> str:
-    """A label as a word: of a list or mapping of labels the one that all agree on."""
-    text = "" if value is None or value != value else str(value).strip()
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def plain_label(text: str) -> str:
+    """A label as a word: without invisible characters and `.0`; of a list or mapping the one that all agree on."""
+    text = clean_text(text)
     if re.fullmatch(r"-?\d+\.0+", text):
         return text.partition(".")[0]
     if text[:1] in ("{", "["):
@@ -75,14 +81,11 @@ def _plain(value: Any) -> str:
                 inner = parse(text)
             except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
                 continue
-            words = {str(word).strip() for word in (inner.values() if isinstance(inner, dict) else inner)}
-            return words.pop() if len(words) == 1 else SEVERAL if words else ""
+            if not isinstance(inner, (dict, list)):
+                return text
+            words = {plain_label(str(word)) for word in (inner.values() if isinstance(inner, dict) else inner)}
+            return words.pop() if len({word.casefold() for word in words}) == 1 else SEVERAL if words else ""
     return text
-
-
-def _shown(value: Any) -> str:
-    plain = "" if value is None or value != value else getattr(value, "item", lambda: value)()
-    return repr(plain[:LONGEST_LABEL] if isinstance(plain, str) else plain)
 
 
 def _remedy(
@@ -99,9 +102,7 @@ def _remedy(
         said = f"the file has {shown}{more}: is this the column of labels? if not, set corpus.columns={{label: NAME}}"
         return said, {}
     guess = {str(label): _likely(str(label)) for label in counts.index if label}
-    say = in_yaml({k: v or "|".join(LABELS) for k, v in guess.items()})
-    if mapping:
-        say = in_yaml({**{k: "null" if v is None else v for k, v in mapping.items()}, **guess})
+    say = in_yaml({**mapping, **{label: ours or "|".join(LABELS) for label, ours in guess.items()}})
     said = f"the file has {shown}: say what each is, as in {parameter}={say} (null leaves such rows out)"
     return said, {parameter: {**mapping, **guess}}
 

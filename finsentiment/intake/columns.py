@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "label": ("sentiment", "output", "target", "class", "polarity", "gold", "answer", "category", "decisions"),
     "agreement": ("confidence",),
     "published_at": (
-        *("date", "datetime", "time", "timestamp", "published", "pubdate", "publishedat", "createdat", "seendate"),
-        *("timepublished", "providerpublishtime", "publishdate", "publicationdate", "releasetime"),
+        *("published", "pubdate", "publishedat", "publishdate", "publicationdate", "timepublished", "releasetime"),
+        *("createdat", "seendate", "providerpublishtime", "datetime", "timestamp", "time", "date"),
     ),
     "ticker": ("symbol", "tickers", "symbols", "stock", "ric", "code", "asset", "instrument"),
     "headline": ("title", "text", "news", "heading", "content", "body"),
@@ -25,14 +26,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "session": ("date", "datetime", "day", "timestamp", "time", "tradedate"),
     "close": ("price", "last", "closelast"),
     "volume": ("vol", "sharestraded"),
-    "adj_close": ("adjclose", "adjustedclose", "closeadj"),
     "name": ("company", "companyname"),
     "tone": ("sentiment", "label"),
 }
 """Names, squeezed, that a column often has elsewhere: a message proposes them, none is taken unasked."""
 
-TAKEN_UNASKED = {"session": "date", "adj_close": "adjclose"}
-"""Names, squeezed, that Yahoo's files have for ours; nothing else in a table of prices can be meant."""
+TAKEN_UNASKED = {"session": ("date",), "adj_close": ("adjclose", "adjustedclose", "closeadj", "closeadjusted")}
+"""Names, squeezed, that are as good as ours; nothing else in a table of prices can be meant."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def match_columns(header: Sequence[str], wanted: Columns) -> dict[str, int]:
         else:
             short = [squeezed(given) for given in header]
             alike = [[given == name for given in header]]
-            alike += [[given == also for given in short] for also in (squeezed(name), TAKEN_UNASKED.get(name))]
+            alike += [[given == other for given in short] for other in (squeezed(name), *TAKEN_UNASKED.get(name, ()))]
         for hits in alike:
             same = [place for place, hit in enumerate(hits) if hit]
             if same:
@@ -124,7 +124,7 @@ def propose_columns(header: Sequence[str], wanted: Columns) -> dict[str, str]:
     for name in (*wanted.required, *wanted.optional):
         if name not in found:
             likely = [given for alias in ALIASES.get(name, ()) for given in header if squeezed(given) == alias]
-            likely = [given for given in likely if given not in taken]
+            likely = [given for given in likely if given not in taken and list(header).count(given) == 1]
             if likely:
                 proposed[name] = likely[0]
                 taken.add(likely[0])
@@ -133,7 +133,16 @@ def propose_columns(header: Sequence[str], wanted: Columns) -> dict[str, str]:
 
 def in_yaml(mapping: Mapping[str, object]) -> str:
     """A mapping as `-S` and params.yaml take it: `{text: Sentence, label: Sentiment}`."""
-    return "{" + ", ".join(f"{key}: {value}" for key, value in mapping.items()) + "}"
+    return "{" + ", ".join(f"{_quoted(key)}: {_quoted(value)}" for key, value in mapping.items()) + "}"
+
+
+def _quoted(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return (
+        text
+        if re.fullmatch(r"[\w|…][\w .|%/@+…-]*", text) and text == text.strip()
+        else json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _remedy(header: Sequence[str], wanted: Columns) -> tuple[str, dict[str, Any]]:
@@ -144,12 +153,15 @@ def _remedy(header: Sequence[str], wanted: Columns) -> tuple[str, dict[str, Any]
     if wanted.parameter.startswith("--"):
         return f"name the column with {wanted.parameter}", {}
     proposed = propose_columns(header, wanted)
+    short = [squeezed(given) for given in header]
+    if "published_at" in proposed and "date" in short and "time" in short:
+        return "the day and the time of day stand in two columns; join them to one, published_at", {}
     missing = [name for name in wanted.required if name not in match_columns(header, wanted)]
     if all(name in proposed for name in missing):
         columns = {**wanted.mapped, **{name: proposed[name] for name in missing}}
         return f"set {wanted.parameter}={in_yaml(columns)}", {wanted.parameter: columns}
     if wanted.parameter == "corpus.columns" and (at := _label_place(header)) is not None and len(header) > 1:
-        text = max((i for i in range(len(header)) if i != at), key=lambda i: len(header[i]))
+        text = max((i for i in range(len(header)) if i != at), key=lambda i: (header[i].count(" "), len(header[i])))
         places = {"text": text + 1, "label": at + 1}
         said = f"the first line looks like a row and not like names: set {wanted.parameter}={in_yaml(places)}"
         return said, {wanted.parameter: places}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +22,12 @@ from finsentiment.errors import InputError
 from finsentiment.intake.columns import Columns, check_columns, match_columns
 from finsentiment.intake.kinds import decode, read_user_bytes
 
+NESTED = ("label",)
+"""Columns in which JSON may have an object or a list."""
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+PLACE = "place"
+"""Name of an index of texts that say where in a folder or a wide table each row is."""
+FIRST_ROWS = 20  # by which the delimiter is told
 CHUNK = 100_000  # rows whose values are Python's own objects at a time
 
 
@@ -83,8 +89,16 @@ def read_user_table(path: str | Path, wanted: Columns, layout: Layout = PLAIN) -
 
 
 def where(path: object, table: pd.DataFrame | pd.Series, at: Any) -> str:
-    """`path, line 5`: the place of the row with index `at`."""
+    """`path, line 5`: the place of the row with index `at`; an index of texts (`PLACE`) says the place itself."""
+    if table.index.name == PLACE:
+        return f"{path}, {at}"
     return f"{path}, {table.index.name or 'row'} {at}"
+
+
+def places(path: object, table: pd.DataFrame, at: Iterable[Any]) -> str:
+    """`path, lines 2, 5`: the places of several rows."""
+    unit = "" if table.index.name == PLACE else f"{table.index.name or 'row'}s "
+    return f"{path}, {unit}{', '.join(map(str, at))}"
 
 
 def also(count: int, what: str = "rows") -> str:
@@ -102,13 +116,20 @@ def _read_parquet(path: str | Path, content: bytes, wanted: Columns) -> UserTabl
         file = pq.ParquetFile(io.BytesIO(content))
         names = file.schema_arrow.names
         found = _of_types(path, names, wanted)
+        _refuse_nested(path, {name: file.schema_arrow.field(at).type for name, at in found.items()})
         # Without what pandas wrote about them: a column that was an index is a column like any other.
         table = file.read([names[at] for at in found.values()]).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: cannot be read as Parquet ({reason}); write it again") from None
-    rows = pd.DataFrame({name: table[names[at]] for name, at in found.items()})
+    rows = pd.DataFrame({name: table.iloc[:, at] for at, name in enumerate(found)})
     return UserTable(rows.set_axis(pd.RangeIndex(1, len(rows) + 1, name="row")), {}, names)
+
+
+def _refuse_nested(path: str | Path, types: dict[str, pa.DataType]) -> None:
+    for name, kind in types.items():
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            raise InputError(f"{path}: {name} is a column of the type {kind}, expected texts, numbers or times")
 
 
 def _of_types(path: str | Path, names: Sequence[str], wanted: Columns) -> dict[str, int]:
@@ -130,27 +151,38 @@ def _read_json(path: str | Path, text: str, wanted: Columns, layout: Layout) -> 
         objects.append(item)
     names = list(dict.fromkeys(name for item in objects for name in item))
     found = _of_types(path, names, wanted)
-    columns = {name: [_as_text(item.get(names[at])) for item in objects] for name, at in found.items()}
+    columns: dict[str, list[str]] = {}
+    for name, at in found.items():
+        values = [item.get(names[at]) for item in objects]
+        odd = [n for n, value in zip(numbers, values, strict=True) if isinstance(value, (list, dict))]
+        if odd and name not in NESTED:
+            raise InputError(f"{path}, {unit} {odd[0]}: {name} is a list or an object, expected a text{also(len(odd))}")
+        columns[name] = [_as_text(value) for value in values]
     index = pd.Index(numbers, dtype="int64", name=unit)
     return UserTable(pd.DataFrame(columns, index=index, dtype="str"), {}, names)
 
 
 def _json_items(path: str | Path, text: str) -> Iterator[tuple[int, Any]]:
-    if text.lstrip().startswith("["):
-        try:
-            yield from enumerate(json.loads(text), start=1)
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error}); write the list anew, or an object per line") from None
-        return
+    whole = text.lstrip().startswith("[")
     # Not splitlines(): a text may hold a line separator of Unicode, which JSON leaves as it is.
-    for number, line in enumerate(text.split("\n"), start=1):
+    lines = [text] if whole else text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except ValueError as error:
+                value = json.loads(line, object_pairs_hook=_object)
+            except (ValueError, RecursionError) as error:
+                place = "" if whole else f", line {number}"
                 raise InputError(
-                    f"{path}, line {number}: not JSON ({error}); expected one whole object per line"
+                    f"{path}{place}: not JSON lines ({error}); expected one whole object per line, or a list of objects"
                 ) from None
+            yield from enumerate(value, start=1) if whole else [(number, value)]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice in one object")
+    return found
 
 
 def _as_text(value: Any) -> str:
@@ -164,8 +196,8 @@ class _Rows:
     """The rows of a CSV; `line` is where the row that is being read begins."""
 
     def __init__(self, text: str, delimiter: str) -> None:
-        self.reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-        self.line = 1
+        self.reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter, skipinitialspace=True)
+        self.line, self.over_lines = 1, 0
         self.pending: list[list[str]] = []
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -173,6 +205,7 @@ class _Rows:
             yield self.pending.pop()
         self.line = self.reader.line_num + 1
         for row in self.reader:
+            self.over_lines += self.reader.line_num > self.line
             if row:
                 yield row
             self.line = self.reader.line_num + 1
@@ -180,11 +213,15 @@ class _Rows:
 
 def _read_csv(path: str | Path, text: str, wanted: Columns, layout: Layout) -> UserTable:
     csv.field_size_limit(2**31 - 1)
-    delimiter = layout.delimiter or _find_delimiter(text, wanted)
+    if wanted.headless:
+        _check_places(wanted)
+    delimiter = _find_delimiter(text, wanted, layout.delimiter)
     rows = _Rows(text, delimiter)
     done = Counter({f"delimiter_{DELIMITERS.get(delimiter, 'other')}": 1} if delimiter != "," else {})
     try:
-        first = next(iter(rows))
+        first = next(iter(rows), [])
+        if not any(first):
+            raise InputError(f"{path}: the first line is empty; expected the names of the columns")
         if wanted.headless:
             found = _places(path, first, wanted)
             rows.pending.append(first)
@@ -198,6 +235,7 @@ def _read_csv(path: str | Path, text: str, wanted: Columns, layout: Layout) -> U
     if uneven.count:
         raise InputError(f"{path}, {_uneven(uneven, first, delimiter)}")
     done["surplus_empty_values"] += uneven.trimmed
+    done["rows_over_lines"] += rows.over_lines
     return UserTable(table, {name: n for name, n in done.items() if n}, first)
 
 
@@ -245,27 +283,29 @@ def _chunk(rows: list[Any], width: int) -> list[pa.Array]:
     return [pa.array(column, pa.large_string()) for column in columns]
 
 
-def _find_delimiter(text: str, wanted: Columns) -> str:
-    """The delimiter with which the first line has the columns, or else has most."""
-    best, most = ",", 1
-    for delimiter in DELIMITERS:
+def _find_delimiter(text: str, wanted: Columns, given: str | None) -> str:
+    """The delimiter with which the first line has the columns, the given one first; else that of most columns."""
+    best, most = given or ",", 0
+    for delimiter in dict.fromkeys([given or ",", *DELIMITERS]):
         try:
-            header = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row), [])
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+            rows = list(itertools.islice((row for row in reader if row), FIRST_ROWS))
         except csv.Error:
             continue
+        header = rows[0] if rows else []
         if wanted.headless:
-            fits = len(header) >= max(int(place) for place in wanted.mapped.values())
+            wide = len(header) >= max(int(place) for place in wanted.mapped.values())
+            fits = wide and all(len(row) == len(header) for row in rows)
         else:
             fits = set(wanted.required) <= set(match_columns(header, wanted))
         if fits:
             return delimiter
-        if len(header) > most:
+        if len(header) > most and delimiter != given:
             best, most = delimiter, len(header)
     return best
 
 
-def _places(path: str | Path, first: list[str], wanted: Columns) -> dict[str, int]:
-    """Positions from 1 as places from 0."""
+def _check_places(wanted: Columns) -> None:
     odd = [f"{name}: {place}" for name, place in wanted.mapped.items() if not isinstance(place, int)]
     missing = [name for name in wanted.required if name not in wanted.mapped]
     if odd or missing:
@@ -273,6 +313,10 @@ def _places(path: str | Path, first: list[str], wanted: Columns) -> dict[str, in
             f"{wanted.parameter}: with numbers, which say that the file has no first line of names, expected a number "
             f"for each of {', '.join(wanted.required)}; correct {', '.join(odd or missing)}"
         )
+
+
+def _places(path: str | Path, first: list[str], wanted: Columns) -> dict[str, int]:
+    """Positions from 1 as places from 0."""
     for name, place in wanted.mapped.items():
         if not 1 <= int(place) <= len(first):
             raise InputError(

@@ -10,22 +10,32 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from finsentiment.params import MACHINES_OWN
+
 MONTHS = dict(zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13), strict=True))
-EPOCHS = {10: ("seconds", 10**6), 13: ("milliseconds", 10**3), 16: ("microseconds", 1)}
-"""Digits of a time since 1970 (from 2001 to 2286), its unit, and the microseconds in it; 19 digits are nanoseconds."""
+EPOCHS = {9: ("seconds", 10**6), 12: ("milliseconds", 10**3), 15: ("microseconds", 1), 18: ("nanoseconds", 0)}
+"""Digits after the first of a time since 1970, its unit, and the microseconds in it.
+
+From September 2001 to May 2033 such times begin with 1. What begins with 2 may be a date such as 2024030114.
+"""
 
 OFFSETS = {
-    **dict.fromkeys(("Z", "z", "UTC", "GMT", "UT", "utc", "gmt"), 0),
+    **dict.fromkeys(("Z", "UTC", "GMT", "UT"), 0),
     **{"EST": -300, "EDT": -240, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "CDT": -300},
     **{"CET": 60, "CEST": 120, "EET": 120, "EEST": 180, "JST": 540, "KST": 540, "HKT": 480, "AEST": 600, "AEDT": 660},
 }
 """Minutes ahead of UTC of the abbreviations that mean one thing (RFC 822 and common use). CST, IST and BST don't."""
 
-_MONTH = "|".join(MONTHS)
+_MONTH = (
+    "january|february|march|april|may|june|july|august|september|october|november|december|"
+    "jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec"
+)
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
-_ISO = rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})(?:[T ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>[A-Za-z]\S*|[+-]\d{{2}}:?\d{{0,2}})?"
+_ISO = (
+    rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})(?:[Tt ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>[A-Za-z]\S*|[+-]\d{{2}}:?\d{{0,2}})?"
+)
 _RFC822 = (
-    rf"(?:[A-Za-z]{{3}},?\s+)?(?P<d>\d{{1,2}})[ -](?P<m>{_MONTH})[a-z]*[ -](?P<y>\d{{4}})"
+    rf"(?:[A-Za-z]{{3}},?\s+)?(?P<d>\d{{1,2}})[ -](?P<m>{_MONTH})\.?,?[ -](?P<y>\d{{4}})"
     rf"\s+(?P<clock>{_CLOCK})\s*(?P<zone>\S+)?"
 )
 _CTIME = (
@@ -36,7 +46,7 @@ _SLASHES = rf"(?P<y>\d{{4}})[/.](?P<m>\d{{1,2}})[/.](?P<d>\d{{1,2}})(?:[T ]+(?P<
 FORMATS = {"rfc822": _RFC822, "ctime": _CTIME, "compact": _COMPACT, "slashes": _SLASHES}
 
 _NUMBERS_FIRST = (
-    rf"^(?P<a>\d{{1,2}})(?P<mark>[/.-])(?P<b>\d{{1,2}})[/.-](?P<y>\d{{4}}|\d{{2}})"
+    rf"^(?P<a>\d{{1,2}})(?P<mark>[/.-])(?P<b>\d{{1,2}})(?P=mark)(?P<y>\d{{4}}|(?<=/)\d{{2}})"
     rf"(?:(?P<gap>[T ,]+)(?P<clock>{_CLOCK})(?:\s*(?P<half>[AaPp][Mm]))?)?$"
 )
 
@@ -82,15 +92,16 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         moment = values.astype("datetime64[us, UTC]")
         return _times(moment, values.dt.tz_localize(None), moment.isna(), {}, fail)
-    if pd.api.types.is_datetime64_dtype(values):
+    typed = pd.api.types.is_datetime64_dtype(values)
+    if typed:
         text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
     elif pd.api.types.is_numeric_dtype(values):
-        text = values.map(lambda v: "" if v != v else f"{v:.0f}").astype("str")
+        text = values.map(lambda v: "" if v != v else f"{v:.0f}" if v == round(v) else str(v)).astype("str")
     else:
         text = values.astype("str")
     text = text.fillna("").str.strip()
     fail(text == "", f"expected a time; write {ISO_EXAMPLE}")
-    if time_format is not None:
+    if time_format is not None and not typed:
         return _by_format(text, time_zone, time_format, fail)
 
     day, clock, zone, converted = _parts(text)
@@ -101,7 +112,7 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
     _refuse_unread(text, unread, fail)
     only_day = day.notna() & clock.isna()
     unzoned = clock.notna() & zone.isna()
-    if time_zone is None and unzoned.any() and clock[unzoned].str.fullmatch(r"00:00(:00(\.0+)?)?").all():
+    if unzoned.any() and clock[unzoned].str.fullmatch(r"00:00(:00([.,]0+)?)?").all():
         only_day |= unzoned  # midnight in no zone is how programs write a day
         converted["midnight_without_zone"] = int(unzoned.sum())
     written = _from_iso(day.str.cat(clock.fillna("00:00:00").str.replace(",", ".", regex=False), sep="T"))
@@ -124,7 +135,7 @@ def _parts(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, 
     """Day (YYYY-MM-DD), clock and zone of each text as texts, missing where there is none, and rows by format."""
     iso = text.str.fullmatch(_ISO.replace("?P<day>", "").replace("?P<clock>", "").replace("?P<zone>", ""))
     day = text.str.slice(0, 10).where(iso)
-    rest = text.where(iso, "").str.replace(r"^.{10}[T ]*", "", regex=True)
+    rest = text.where(iso, "").str.replace(r"^.{10}[Tt ]*", "", regex=True)
     clock = rest.str.replace(rf"^({_CLOCK})?.*$", r"\1", regex=True).str.replace(r"^(\d):", r"0\1:", regex=True)
     zone = rest.str.replace(rf"^(?:{_CLOCK})?\s*", "", regex=True)
     clock, zone = clock.where(clock != "", None), zone.where(zone != "", None)
@@ -137,7 +148,7 @@ def _parts(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series, dict[str, 
         parts = parts[parts["y"].notna()]
         if parts.empty:
             continue
-        month = parts["m"].str.lower().map(lambda m: MONTHS.get(m, m)).astype("str").str.zfill(2)
+        month = parts["m"].str.lower().map(lambda m: MONTHS.get(m[:3], m)).astype("str").str.zfill(2)
         day[parts.index] = parts["y"] + "-" + month + "-" + parts["d"].str.zfill(2)
         if "hh" in parts:
             parts["clock"] = parts["hh"] + ":" + parts["mm"] + ":" + parts["ss"].fillna("00")
@@ -153,13 +164,12 @@ def _epochs(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
     found = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
     counts: dict[str, int] = {}
     digits = text.str.replace(r"\.\d*$", "", regex=True)
-    number = digits.where(digits.str.fullmatch(r"\d{10}|\d{13}|\d{16}|\d{19}"), None).dropna()
+    number = digits.where(digits.str.fullmatch(r"1(?:\d{9}|\d{12}|\d{15}|\d{18})"), None).dropna()
     for length, rows in number.groupby(number.str.len()):
-        name, scale = EPOCHS.get(int(length), ("nanoseconds", 0))
+        name, scale = EPOCHS[int(length) - 1]
         since = rows.astype("int64")
-        found[rows.index] = pd.to_datetime(since * scale if scale else since // 1000, unit="us").astype(
-            "datetime64[us]"
-        )
+        microseconds = since * scale if scale else since // 1000
+        found[rows.index] = pd.to_datetime(microseconds, unit="us").astype("datetime64[us]")
         counts[name] = len(rows)
     return found, counts
 
@@ -184,11 +194,14 @@ def _in_utc(written: pd.Series, zone: pd.Series, time_zone: str | None, fail: Fa
         if minutes is not None:
             moment[rows] = (written[rows] - pd.Timedelta(minutes=minutes)).dt.tz_localize("UTC")
             continue
-        if place not in zoneinfo.available_timezones():
+        if place not in zoneinfo.available_timezones() - MACHINES_OWN:
             fail(rows, f"{name!r} is no zone that means one thing; write an offset such as -05:00, or America/New_York")
-        later = np.zeros(int(rows.sum()), dtype=bool)
-        local = written[rows].dt.tz_localize(place, ambiguous=later, nonexistent="shift_forward")
-        moment[rows] = local.dt.tz_convert("UTC")
+        near = written[rows].dt.year.between(1900, 2100)
+        later = np.zeros(int(near.sum()), dtype=bool)
+        local = written[rows][near].dt.tz_localize(place, ambiguous=later, nonexistent="shift_forward")
+        # What is centuries away no zone knows, and no calendar: it is refused there.
+        far = written[rows][~near].dt.tz_localize("UTC")
+        moment[rows] = pd.concat([local.dt.tz_convert("UTC"), far])
     return moment
 
 
@@ -196,37 +209,60 @@ def _minutes(zone: str) -> int | None:
     """Minutes ahead of UTC of an offset or abbreviation, None of any other zone."""
     offset = re.fullmatch(r"([+-])(\d{2}):?(\d{2})?", zone)
     if not offset:
-        return OFFSETS.get(zone)
+        return OFFSETS.get(zone.upper())
     sign, hours, minutes = offset.groups()
+    if int(hours) > 14 or int(minutes or 0) > 59:
+        return None
     return (1 if sign == "+" else -1) * (60 * int(hours) + int(minutes or 0))
 
 
 def _refuse_unread(text: pd.Series, unread: pd.Series, fail: Fail) -> None:
     parts = text[unread].str.extract(_NUMBERS_FIRST).dropna(subset=["a", "b", "y"])
     if len(parts):
-        slashed = unread & text.index.isin(parts.index)
-        likely = _likely_format(parts)
-        which = "the month comes first" if likely.startswith("%m") else "the day comes first"
-        sure = (parts[["a", "b"]].astype(int) > 12).to_numpy().any()
-        said = f"{which}, since there are numbers above 12" if sure else "the day may come first or the month"
+        likely, sure = _likely_format(parts, text)
+        said = "" if sure else f"{UNSURE}; "
         fail(
-            slashed,
-            f"{said}; set market.time_format={likely!r} (of Python's strptime); or write {ISO_EXAMPLE}",
+            unread & pd.Series(text.index.isin(parts.index), index=text.index),
+            f"{said}set market.time_format={likely!r} (of Python's strptime); or write {ISO_EXAMPLE}",
             {"market.time_format": likely},
         )
+    half = unread & text.str.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]+\d{1,2}:\d{2}(?::\d{2})?\s*[AaPp][Mm]")
+    seconds = "" if not half.any() or text[half].iloc[0].count(":") == 1 else ":%S"
+    twelve = f"%Y-%m-%d %I:%M{seconds} %p"
+    fail(half, f"set market.time_format={twelve!r}; or write {ISO_EXAMPLE}", {"market.time_format": twelve})
     fail(unread, f"not a time; write {ISO_EXAMPLE}, or set market.time_format (of Python's strptime)")
 
 
-def _likely_format(parts: pd.DataFrame) -> str:
-    """The format of times such as `01/05/2023 09:09 PM`: the month first unless a first number is above 12."""
-    first, row = parts["a"].astype(int).max(), parts.iloc[0]
+UNSURE = "the day may come first or the month, and a guess is made"
+
+
+def _likely_format(parts: pd.DataFrame, text: pd.Series) -> tuple[str, bool]:
+    """The format of times such as `01/05/2023 09:09 PM`, and whether it is sure that day and month stand so.
+
+    Points stand between day, month and year in this order. Else a number above 12 decides, and where there is none the
+    order in which the days lie nearer together.
+    """
+    row = parts.iloc[0]
+    first, second = (parts[name].astype(int).max() for name in ("a", "b"))
     mark, year = row["mark"], "%Y" if len(row["y"]) == 4 else "%y"
-    day = f"%d{mark}%m{mark}{year}" if first > 12 else f"%m{mark}%d{mark}{year}"
+    orders = [f"%m{mark}%d{mark}{year}", f"%d{mark}%m{mark}{year}"]
+    sure = mark == "." or max(first, second) > 12
+    if sure:
+        day = orders[1] if mark == "." or first > 12 else orders[0]
+    else:
+        days = text[parts.index].str.extract(r"^(\S+?\d{2,4})(?:[T ,]|$)")[0]
+        spans = [_span(days, form) for form in orders]
+        day = orders[1] if spans[1] < spans[0] else orders[0]
     if not isinstance(row["clock"], str):
-        return day
+        return day, sure
     half = isinstance(row["half"], str)
     seconds = ":%S" if row["clock"].count(":") == 2 else ""
-    return f"{day}{row['gap']}{'%I' if half else '%H'}:%M{seconds}{' %p' if half else ''}"
+    return f"{day}{row['gap']}{'%I' if half else '%H'}:%M{seconds}{' %p' if half else ''}", sure
+
+
+def _span(days: pd.Series, form: str) -> pd.Timedelta:
+    found = pd.to_datetime(days, format=form, errors="coerce")
+    return found.max() - found.min() if found.notna().all() else pd.Timedelta.max
 
 
 def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: Fail) -> Times:
@@ -238,9 +274,13 @@ def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: F
         raise
     fail(found.isna(), f"expected a time of the format {time_format!r} (market.time_format)")
     written = (found.dt.tz_localize(None) if with_zone else found).astype("datetime64[us]")
-    only_day = pd.Series(not re.search(r"%[HIMSpTXcRr]", time_format), index=text.index)
-    zone = pd.Series("Z" if with_zone or only_day.all() else "", index=text.index)
+    midnight = not with_zone and bool((written == written.dt.normalize()).all())
+    only_day = pd.Series(midnight, index=text.index)
+    zone = pd.Series("Z" if with_zone or (midnight and not time_zone) else "", index=text.index)
     return _times(_in_utc(written, zone, time_zone, fail), written, only_day, {"time_format": len(text)}, fail)
+
+
+ONE_A_DAY = "expected a day without a time, or with midnight: prices are one row per ticker and session"
 
 
 def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[pd.Series, dict[str, int]]:
@@ -254,32 +294,34 @@ def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[
     if pd.api.types.is_datetime64_dtype(values):
         text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
     elif pd.api.types.is_numeric_dtype(values):
-        text = values.map(lambda v: "" if v != v else f"{v:.0f}").astype("str")
+        text = values.map(lambda v: "" if v != v else f"{v:.0f}" if v == round(v) else str(v)).astype("str")
     else:
         text = values.astype("str")
     text = text.fillna("").str.strip()
-    if date_format is not None:
-        try:
-            found = pd.to_datetime(text, format=date_format, errors="coerce").astype("datetime64[us]")
-        except ValueError as error:
-            fail(text == text, f"market.date_format = {date_format!r} is no format of strptime ({error})")
-            raise
+    typed = pd.api.types.is_datetime64_dtype(values)
+    if date_format is not None and not typed:
+        found = pd.to_datetime(text, format=date_format, errors="coerce").astype("datetime64[us]")
         fail(found.isna(), f"expected a date of the format {date_format!r} (market.date_format)")
-        return found.dt.normalize(), {"date_format": len(text)}
+        fail(found != found.dt.normalize(), ONE_A_DAY)
+        return found, {"date_format": len(text)}
     plain = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
     short = text.str.replace(r"[T ]00:00(:00(\.0+)?)?\s*(Z|UTC|[+-]\d\d(:?\d\d)?)?$", "", regex=True)
     short = short.str.replace(r"^(\d{4})[/.]?(\d{2})[/.]?(\d{2})$", r"\1-\2-\3", regex=True)
     timed = ~short.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & short.str.match(r"\d{4}-\d{2}-\d{2}[T ]\d")
-    fail(timed, "expected a day without a time, or with midnight; prices are one row per ticker and session")
+    fail(timed, ONE_A_DAY)
     parts = text.str.extract(_NUMBERS_FIRST).dropna(subset=["a", "b", "y"])
     if len(parts):
-        likely = _likely_format(parts.assign(clock=None))
+        likely, sure = _likely_format(parts, text)
         said = f"expected a date such as 2024-03-01, or set market.date_format={likely!r} (of Python's strptime)"
-        fail(text.index.isin(parts.index) & (text != ""), said, {"market.date_format": likely})
+        fail(
+            pd.Series(text.index.isin(parts.index), index=text.index),
+            said if sure else f"{UNSURE}; {said}",
+            {"market.date_format": likely},
+        )
     day = _from_iso(short.where(short.str.fullmatch(r"\d{4}-\d{2}-\d{2}"), None))
     example = "expected a date such as 2024-03-01"
     fail(day.isna() & (text != ""), f"{example}, or market.date_format, such as '%m/%d/%Y' (of Python's strptime)")
     fail(day.isna(), example)
-    if pd.api.types.is_datetime64_dtype(values):
+    if typed:
         return day, converted
     return day, converted | ({"date_form": int((~plain).sum())} if not plain.all() else {})

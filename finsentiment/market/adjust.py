@@ -13,7 +13,9 @@ SPLITS = (2, 3, 4, 5, 10, 20, 50)
 NEAR = 0.05  # of the logarithm: a price moves on the day of a split as on any other
 SURE = 5  # a move by this factor overnight is a split before it is news, whatever the volume did
 AROUND = 5  # sessions before and after whose median volumes are compared
-CENT, ROUNDING = 0.0051, 1e-4  # an adjusted close differs when it does by more than half a cent and this share
+# An adjusted close differs when it does by more than rounding to cents explains: half a cent, of a price below one by
+# this share, and of a large price by the other.
+CENT, PENNY, ROUNDING = 0.0051, 0.01, 1e-4
 
 
 def adjust_prices(prices: pd.DataFrame, rule: str, path: str) -> tuple[pd.DataFrame, int]:
@@ -35,7 +37,7 @@ def adjust_prices(prices: pd.DataFrame, rule: str, path: str) -> tuple[pd.DataFr
         return prices, 0
     adjusted, close = prices["adj_close"], prices["close"]
     prices = prices.drop(columns="adj_close")
-    differs = (adjusted - close).abs() > np.maximum(CENT, ROUNDING * close)
+    differs = (adjusted - close).abs() > np.maximum(ROUNDING * close, np.minimum(CENT, PENNY * close))
     if rule == "ignore" or not differs.any():
         return prices, 0
     first = differs.idxmax()

@@ -13,7 +13,8 @@ import pandera.pandas as pa
 
 from finsentiment.arms import TRUTH
 from finsentiment.errors import InputError
-from finsentiment.intake.tables import also, counts_in_words, where
+from finsentiment.intake.numbers import MISSING
+from finsentiment.intake.tables import also, counts_in_words, places, where
 from finsentiment.market.adjust import overnight_moves
 from finsentiment.market.price_checks import TEXT, check_prices, check_schema
 from finsentiment.market.sessions import calendar, sessions_between
@@ -130,10 +131,11 @@ def _check_news(
     renamed = rename_tickers(news["ticker"], known, read_ticker_list(market.tickers), market.ticker_rule)
     converted = {f"news_{name}": count for name, count in cleaned.items()}
     converted["news_tickers_renamed"] = int((renamed != news["ticker"]).sum())
-    news = news.assign(headline=texts, ticker=renamed)
-    missing = without_prices(news["ticker"], known)
+    news = news.assign(headline=texts.where(~texts.str.lower().isin(MISSING), ""), ticker=renamed)
+    missing = without_prices(renamed[renamed != ""], known)
     refused = {}
     for reason, bad in (
+        ("news_without_ticker", lambda table: table["ticker"] == ""),
         ("news_ticker_without_prices", lambda table: ~table["ticker"].isin(known)),
         ("news_without_text", lambda table: table["headline"] == ""),
         ("news_duplicate", lambda table: table[list(NEWS_SCHEMA.columns)].duplicated()),
@@ -154,9 +156,9 @@ def _check_news(
     twice = news["news_id"].duplicated(keep=False)
     if twice.any():
         first = news["news_id"][twice].iloc[0]
-        rows = ", ".join(map(str, news.index[news["news_id"] == first]))
+        rows = news.index[news["news_id"] == first]
         raise InputError(
-            f"{path}, {news.index.name or 'row'}s {rows}: news_id = {first!r} for news that differ; expected one id "
+            f"{places(path, news, rows)}: news_id = {first!r} for news that differ; expected one id "
             "per row; for a story on several tickers append the ticker to the id"
         )
     facts = {"undated_news": undated, "undated_rule": market.undated_news, "tickers_without_prices": missing}
@@ -191,6 +193,6 @@ def _none_left(refused: dict[str, int], missing: list[dict[str, Any]]) -> str:
         said += f"; without prices: {without_prices_in_words(missing)}"
     if any(m["nearest"] for m in missing):
         return f"{said}; set market.ticker_rule=plain, or map them with market.tickers"
-    if any("," in str(m["ticker"]) for m in missing):
+    if any("," in str(m["ticker"]) or ";" in str(m["ticker"]) for m in missing):
         return f"{said}; a story on several tickers is one row per ticker"
     return said

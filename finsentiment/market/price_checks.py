@@ -9,9 +9,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from finsentiment.errors import InputError
-from finsentiment.intake.tables import also, where
+from finsentiment.intake.tables import also, places, where
 from finsentiment.market.adjust import FOUR, adjust_prices
-from finsentiment.market.sessions import sessions_between
+from finsentiment.market.sessions import calendar, sessions_between
 from finsentiment.params import Market
 
 NUMBERS = (*FOUR, "volume")
@@ -49,13 +49,16 @@ def check_prices(
         Naming the first row that is wrong, how many more are, what was expected, and what to do.
     """
     rows_in = len(prices)
-    filled = prices[~prices[list(NUMBERS)].isna().all(axis=1)]
+    if market.adjusted_close == "ignore" and "adj_close" in prices:
+        prices = prices.drop(columns="adj_close")
+    # Yahoo writes a volume of 0 beside prices that are missing.
+    filled = prices[~(prices[FOUR].isna().all(axis=1) & prices["volume"].fillna(0).eq(0))]
     once = filled.drop_duplicates()
     refused = {"prices_empty": rows_in - len(filled), "prices_duplicate": len(filled) - len(once)}
     if once.empty:
         raise InputError(f"{path}: no prices; expected a row per ticker and session")
+    check_schema(once.drop(columns="adj_close", errors="ignore"), PRICES_SCHEMA, path)
     prices, adjusted = adjust_prices(once, market.adjusted_close, path)
-    check_schema(prices, PRICES_SCHEMA, path)
     prices, rounded = _mend_rounding(prices)
     _check_order(prices, path)
     _check_keys(prices, path)
@@ -74,7 +77,7 @@ def check_schema(table: pd.DataFrame, schema: pa.DataFrameSchema, path: str) -> 
         fault = faults.iloc[0]
         value = getattr(fault["failure_case"], "item", lambda: fault["failure_case"])()
         expected = {"not_nullable": "a value", "column_in_dataframe": "this column"}.get(fault["check"], fault["check"])
-        place = path if pd.isna(fault["index"]) else where(path, table, int(fault["index"]))
+        place = path if pd.isna(fault["index"]) else where(path, table, fault["index"])
         same = int((faults["column"] == fault["column"]).sum())
         raise InputError(
             f"{place}: {fault['column']} = {value!r}{also(same)}: expected {expected}; correct it or take the row out"
@@ -124,14 +127,20 @@ def _check_keys(prices: pd.DataFrame, path: str) -> None:
     if twice.any():
         first = prices[twice].iloc[0]
         same = (prices["ticker"] == first["ticker"]) & (prices["session"] == first["session"])
-        rows = ", ".join(map(str, prices.index[same]))
         raise InputError(
-            f"{path}, {prices.index.name or 'row'}s {rows}: {same.sum()} prices that differ for {first['ticker']} on "
+            f"{places(path, prices, prices.index[same])}: {same.sum()} prices that differ for {first['ticker']} on "
             f"{first['session'].date()}; expected one row per ticker and session; keep one"
         )
 
 
 def _check_sessions(prices: pd.DataFrame, exchange: str, path: str) -> None:
+    known = calendar(exchange).sessions
+    _fail(
+        prices,
+        ~prices["session"].between(known[0], known[-1]),
+        path,
+        f"the calendar of {exchange} knows sessions from {known[0].date()} to {known[-1].date()} only; correct the day",
+    )
     sessions = sessions_between(exchange, prices["session"].min(), prices["session"].max())
     _fail(
         prices,

@@ -11,17 +11,19 @@ from finsentiment.errors import InputError
 from finsentiment.intake.columns import Columns
 from finsentiment.intake.tables import read_user_table, where
 
+_AMERICAN = "NYSE|NASDAQ|NYSEARCA|NYSEAMERICAN|AMEX|ARCA|BATS|XNYS|XNAS|OTC"
 SHOWN = 5  # tickers without prices that messages name
 
 
 def plain_ticker(ticker: str) -> str:
     """A ticker without what is a matter of writing.
 
-    Upper case, without `$`, `#`, quotes, brackets, an exchange before a colon or Bloomberg's ` US Equity`; `-` for a
-    point, slash, underscore or space.
+    Upper case, without `$`, `#`, quotes, brackets, an American exchange before a colon or Bloomberg's ` US Equity`; `-`
+    for a point, slash, underscore or space; a number without the zeros before it and the `.0` that programs put after.
     """
     text = re.sub(r"[$#'\"\[\](){}]", "", ticker).strip().upper()
-    text = re.sub(r"^[A-Z]+:\s*|\s+[A-Z]{2}(?:\s+EQUITY)?$|\s+EQUITY$", "", text)
+    text = re.sub(rf"^(?:{_AMERICAN}):\s*|\s+U[SNQWRPAF](?:\s+EQUITY)?$", "", text)
+    text = re.sub(r"^0*(\d+)(?:\.0)?$", r"\1", text)
     return re.sub(r"[./_\s]+", "-", text)
 
 
@@ -68,6 +70,6 @@ def without_prices(tickers: pd.Series, known: Iterable[str]) -> list[dict[str, o
 
 
 def without_prices_in_words(missing: list[dict[str, object]]) -> str:
-    """`BRK.B (72 rows; the prices have BRK-B)`, and so on."""
+    """`'BRK.B' (72 rows; the prices have BRK-B)`, and so on."""
     alike = {str(m["ticker"]): f"; the prices have {m['nearest']}" if m["nearest"] else "" for m in missing}
-    return ", ".join(f"{m['ticker']} ({m['rows']} rows{alike[str(m['ticker'])]})" for m in missing)
+    return ", ".join(f"{str(m['ticker'])[:30]!r} ({m['rows']} rows{alike[str(m['ticker'])]})" for m in missing)

@@ -13,6 +13,7 @@ REFUSED = {
     "several_labels": "labelled otherwise for each company",
     "label_left_out": "with a label that corpus.labels leaves out",
     "news_ticker_without_prices": "on tickers without prices",
+    "news_without_ticker": "without a ticker",
     "news_without_text": "without text",
     "news_duplicate": "duplicates",
     "news_outside_period": "outside the period",
@@ -28,6 +29,8 @@ CONVERTED = {
     "labels_renamed": "labels in our words",
     "agreement_from_percent": "agreements from percent",
     "surplus_empty_values": "rows without their empty last values",
+    "rows_over_lines": "rows over several lines",
+    "wide_empty_tickers": "tickers without any price",
     "tickers_renamed": "tickers as the prices write them",
     "adjusted": "rows adjusted by their adjusted close",
     "high_low_rounding": "rows with high or low put right by rounding",
@@ -125,6 +128,6 @@ def doubts(market: Mapping[str, Any]) -> list[str]:
     if splits:
         found.append(
             f"{splits} of {market['tickers']} tickers have an overnight move that looks like a split that the prices "
-            f"are not adjusted for, first {market['first_like_split']}; see metrics/prepare/overnight.csv."
+            f"are not adjusted for, first {market['first_like_split']}."
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,70 +13,79 @@ import pandas as pd
 
 from finsentiment.errors import InputError
 from finsentiment.intake.columns import Columns
-from finsentiment.intake.numbers import AMBIGUOUS, parse_numbers
-from finsentiment.intake.tables import Layout, UserTable, also, read_user_table, where
+from finsentiment.intake.numbers import AMBIGUOUS, MISSING, parse_numbers
+from finsentiment.intake.tables import PLACE, Layout, UserTable, also, read_user_table, where
 from finsentiment.intake.times import Fail, parse_days, parse_times
+from finsentiment.market.adjust import FOUR
 from finsentiment.market.checks import RawMarket
 from finsentiment.market.price_checks import NUMBERS
 from finsentiment.market.sources.wide import is_wide, read_wide
 from finsentiment.params import Market
+from finsentiment.text import clean_texts
 
-SUFFIXES = tuple(
-    f"{kind}{packed}" for kind in ("csv", "tsv", "txt", "json", "jsonl", "ndjson", "parquet") for packed in ("", ".gz")
-)
+SUFFIXES = re.compile(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet)(?:\.gz)?$", re.IGNORECASE)
 """What the name of a table may end in; its first bytes decide what it is."""
+
+Reader = Callable[[Path, Market, str | None], tuple[pd.DataFrame, dict[str, int]]]
 
 
 def read_tables(market: Market, seed: int) -> RawMarket:
-    """Read the news and prices in the folder `market.path`; `seed` is not needed.
+    """Read the two tables in the folder `market.path`; `seed` is not needed.
 
     Raises InputError naming the file, line or row, column and value that is wrong.
     """
-    places = {name: find_table(Path(market.path), name) for name in ("news", "prices")}
+    found = {name: find_table(Path(market.path), name) for name in ("news", "prices")}
     converted: Counter[str] = Counter()
 
-    def read(name: str, reader: Callable[[Path, Market, str | None], tuple[pd.DataFrame, dict[str, int]]]) -> Any:
-        files = files_of(places[name])
-        alone = places[name].is_file()
-        tables = []
-        for file in files:
-            table, done = reader(file, market, None if alone else file.name.split(".")[0])
-            tables.append(table)
+    def read(name: str, reader: Reader) -> pd.DataFrame:
+        if found[name].is_file():
+            table, done = reader(found[name], market, None)
             converted.update({f"{name}_{what}": count for what, count in done.items()})
-        unit = tables[0].index.name
-        return tables[0] if alone else pd.concat(tables).rename_axis(unit)
+            return table
+        parts = []
+        for file in files_of(found[name]):
+            table, done = reader(file, market, SUFFIXES.sub("", file.name))
+            converted.update({f"{name}_{what}": count for what, count in done.items()})
+            if table.empty:
+                raise InputError(f"{file}: no rows; take the file out")
+            parts.append(table.set_axis([where(file.name, table, at) for at in table.index]))
+        return pd.concat(parts).rename_axis(PLACE)
 
     news, prices = read("news", _read_news), read("prices", _read_prices)
-    refused: dict[str, int] = {}
-    names = (str(places["news"]), str(places["prices"]))
-    return RawMarket(news, prices, refused, names, converted=dict(converted))
+    return RawMarket(news, prices, {}, (str(found["news"]), str(found["prices"])), converted=dict(converted))
 
 
 def find_table(folder: Path, name: str) -> Path:
     """The file `name.csv` (or another of `SUFFIXES`) in the user's folder, or the folder `name` in it."""
-    if not folder.is_dir():
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (OSError, ValueError):
         raise InputError(
-            f"market.path = {str(folder)!r} is no folder; give one with news.csv and prices.csv (or .parquet, .jsonl)"
-        )
-    found = [folder / f"{name}.{suffix}" for suffix in SUFFIXES if (folder / f"{name}.{suffix}").is_file()]
-    found += [folder / name] if (folder / name).is_dir() else []
+            f"market.path = {str(folder)[:200]!r} is no folder; give one with news.csv and prices.csv (or .parquet, "
+            ".jsonl)"
+        ) from None
+    found = [path for path in inside if path.is_file() and SUFFIXES.sub("", path.name).lower() == name]
+    found = [path for path in found if SUFFIXES.search(path.name)]
+    found += [path for path in inside if path.is_dir() and path.name.lower() == name]
     if len(found) != 1:
-        there = f" ({', '.join(sorted(path.name for path in found))})" if found else ""
+        shown = ", ".join(path.name for path in (found or inside)[:10]) or "nothing"
         raise InputError(
-            f"{folder}: {len(found)} of {name}.csv, {name}.jsonl, {name}.parquet and a folder {name} are there{there}; "
-            "expected exactly one"
+            f"{folder}: {len(found)} of {name}.csv, {name}.jsonl, {name}.parquet and a folder {name} are there; "
+            f"expected exactly one (there is {shown})"
         )
     return found[0]
 
 
-def files_of(place: Path) -> list[Path]:
-    """The file itself, or the tables in a folder, sorted by name."""
-    if place.is_file():
-        return [place]
-    files = sorted(file for file in place.iterdir() if file.name.endswith(tuple(f".{s}" for s in SUFFIXES)))
-    if not files:
-        raise InputError(f"{place}: no table in this folder; expected files such as AAPL.csv")
-    return files
+def files_of(folder: Path) -> list[Path]:
+    """The tables in a folder of tables, sorted by name. Raises InputError where something else lies there too."""
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    odd = [path.name for path in inside if path.is_dir() or not SUFFIXES.search(path.name)]
+    if odd or not inside:
+        raise InputError(
+            f"{folder}: {odd[0] if odd else 'nothing'} is in this folder, expected tables alone, such as AAPL.csv; "
+            "take other files out"
+        )
+    return inside
 
 
 def _layout(market: Market) -> Layout:
@@ -83,8 +93,11 @@ def _layout(market: Market) -> Layout:
 
 
 def _text(table: pd.DataFrame, column: str) -> pd.Series:
-    """Texts without white space at their ends, missing ones empty."""
-    return table[column].astype("str").fillna("").str.strip()
+    """Texts without white space at their ends, missing ones empty; whole numbers without a point."""
+    values = table[column]
+    if pd.api.types.is_float_dtype(values):
+        values = values.map(lambda value: "" if value != value else f"{value:.0f}" if value % 1 == 0 else str(value))
+    return values.astype("str").fillna("").str.strip()
 
 
 def _fail_at(path: Path, column: str, values: pd.Series) -> Fail:
@@ -132,16 +145,15 @@ def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFra
         {
             "published_at": times.moment,
             "ticker": _text(raw, "ticker"),
-            "headline": pd.Series(
-                [" ".join(text.split()) for text in _text(raw, "headline").tolist()], raw.index, dtype="str"
-            ),
-            "source": _text(raw, "source") if "source" in raw else "tables",
+            "headline": _text(raw, "headline"),
+            "source": _text(raw, "source").replace("", "tables") if "source" in raw else "tables",
         }
     )
     if "news_id" in raw:
         news.insert(0, "news_id", _text(raw, "news_id"))
     else:
-        columns = (news[name].tolist() for name in ("ticker", "headline", "source"))
+        clean, _ = clean_texts(news["headline"])  # so that news that is equal once it is clean has one id
+        columns = (values.tolist() for values in (news["ticker"], clean, news["source"]))
         keys = map("\0".join, zip(times.moment.astype("int64").astype(str).tolist(), *columns, strict=True))
         news.insert(0, "news_id", [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys])
     return news.assign(written=times.written, only_day=times.only_day), table.converted | times.converted
@@ -155,21 +167,17 @@ def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataF
         table = read_user_table(path, price_columns(market, stem is not None), _layout(market))
     raw = _with_ticker(table, stem)
     days, done = parse_days(raw["session"], market.date_format, _fail_at(path, "session", raw["session"]))
-    columns = [name for name in (*NUMBERS, "adj_close") if name in raw]
+    used = (*NUMBERS, "adj_close") if market.adjusted_close != "ignore" else NUMBERS
+    columns = [name for name in used if name in raw]
     numbers, converted, unclear = parse_numbers(raw[columns])
+    empty = numbers[FOUR].isna().all(axis=1) & numbers["volume"].fillna(0).eq(0)
+    empty &= pd.concat([_text(raw, column).str.lower().isin(MISSING) for column in FOUR], axis=1).all(axis=1)
     for column in columns:
         fail = _fail_at(path, column, raw[column])
         fail(unclear[column], f"expected a number; {AMBIGUOUS}")
-        missing = numbers[column].isna()
-        empty = raw[columns].isna().all(axis=1) if not missing.any() else _all_empty(raw[columns])
-        fail(missing & ~empty, "expected a number; correct it or take the row out")
+        fail(numbers[column].isna() & ~empty, "expected a number; correct it or take the row out")
     prices = pd.DataFrame({"ticker": _text(raw, "ticker"), "session": days, **numbers})
     return prices, table.converted | done | converted
-
-
-def _all_empty(raw: pd.DataFrame) -> pd.Series:
-    """Rows without anything in any of the columns: how some sources write a day without trade."""
-    return pd.concat([_text(raw, column) == "" for column in raw], axis=1).all(axis=1)
 
 
 def read_rows(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:

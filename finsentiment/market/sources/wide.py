@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 from finsentiment.errors import InputError
 from finsentiment.intake.columns import squeezed
 from finsentiment.intake.kinds import decode, read_user_bytes
-from finsentiment.intake.tables import Layout, UserTable
+from finsentiment.intake.tables import DELIMITERS, PLACE, Layout, UserTable
 from finsentiment.market.price_checks import NUMBERS
 
 FIELDS = {squeezed(name): name for name in (*NUMBERS, "adj_close")}
-LEVELS = {"price", "ticker"}
+LEVELS = ({"price", "ticker"}, {"attributes", "symbols"})
+"""What the first two lines begin with: yfinance's names, and pandas-datareader's."""
 
 
 def is_wide(path: Path, layout: Layout) -> bool:
@@ -38,6 +39,12 @@ def read_wide(path: Path, layout: Layout) -> UserTable:
     names, table, packed = found
     tickers = list(dict.fromkeys(ticker for _, ticker in names if ticker))
     parts = []
+    twice = [name for name in names if name[1] and name[0] in FIELDS and names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"{path}: {twice[0][0]} of {twice[0][1]} is there {names.count(twice[0])} times; keep one column"
+        )
+    without = 0
     for ticker in tickers:
         columns = {FIELDS[field]: at for at, (field, owner) in enumerate(names) if owner == ticker and field in FIELDS}
         missing = [name for name in NUMBERS if name not in columns]
@@ -48,9 +55,14 @@ def read_wide(path: Path, layout: Layout) -> UserTable:
             )
         part = pd.DataFrame({name: table.iloc[:, at] for name, at in columns.items()})
         part = part[~(part == "").all(axis=1)]
-        parts.append(part.assign(ticker=ticker, session=table[0][part.index]))
-    rows = pd.concat(parts).rename_axis(table.index.name)
-    return UserTable(rows, {"wide_columns": len(names), **packed}, [f"{field} {ticker}" for field, ticker in names])
+        without += part.empty
+        part = part.assign(ticker=ticker, session=table[0][part.index])
+        parts.append(part.set_axis([f"{table.index.name} {at} ({ticker})" for at in part.index]))
+    rows = pd.concat(parts).rename_axis(PLACE)
+    done = {"wide_columns": len(names), "wide_empty_tickers": without, **packed}
+    return UserTable(
+        rows, {name: count for name, count in done.items() if count}, [f"{field} {ticker}" for field, ticker in names]
+    )
 
 
 def _cells(path: Path, layout: Layout) -> tuple[list[tuple[str, str]], pd.DataFrame, dict[str, int]] | None:
@@ -62,20 +74,18 @@ def _cells(path: Path, layout: Layout) -> tuple[list[tuple[str, str]], pd.DataFr
     if kind != "csv":
         return None
     start = content[:64].lstrip(b"\xef\xbb\xbf\"'").lower()
-    if not start.startswith(tuple(level.encode() for level in LEVELS)) and content[:2] not in (
-        b"\xff\xfe",
-        b"\xfe\xff",
-    ):
+    beginnings = tuple(level.encode() for levels in LEVELS for level in levels)
+    if not start.startswith(beginnings) and content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return None
     text, _ = decode(content, path, layout.encoding, layout.name_of("encoding"))
-    for delimiter in [layout.delimiter] if layout.delimiter else [",", ";", "\t"]:
+    for delimiter in dict.fromkeys([layout.delimiter or ",", *DELIMITERS]):
         reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
         first, second = next(reader, [""]), next(reader, [""])
-        if first and second and {squeezed(first[0]), squeezed(second[0])} == LEVELS and len(first) == len(second):
+        if first and second and {squeezed(first[0]), squeezed(second[0])} in LEVELS and len(first) == len(second):
             break
     else:
         return None
-    fields, tickers = (first, second) if squeezed(first[0]) == "price" else (second, first)
+    fields, tickers = (first, second) if squeezed(first[0]) in ("price", "attributes") else (second, first)
     lines, rows = [], []
     for row in reader:
         if len(row) == len(first) and any(value.strip() for value in row[1:]):
@@ -103,6 +113,8 @@ def _parquet_cells(
         return None
     table = pq.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
     dates = [at for at, pair in enumerate(pairs) if pair is None or not pair[1]]
+    if not dates:
+        return None
     order = [dates[0], *(at for at in range(len(names)) if at not in dates)]
     known = [pairs[at] or ("", "") for at in order[1:]]
     # yfinance groups by field or by ticker.
