@@ -44,7 +44,7 @@ def test_a_label_for_each_company_counts_where_all_have_the_same() -> None:
         (
             [0, 1, 2, 2],
             "line 2: label = '0', expected negative, neutral, positive (4 such rows); the file has '2' (2), '0' (1), "
-            "'1' (1): say what each is, as in corpus.labels={2: negative|neutral|positive, 0: negative|neutral|positive",
+            "'1' (1): say what each is, as in corpus.labels={2: negative|neutral|positive, 0: negative|",
             {"corpus.labels": {"2": None, "0": None, "1": None}},
         ),
         (["neutral", ""], "line 3: label = ''", {}),

@@ -231,6 +231,7 @@ def test_stocknet_is_read_from_a_clone_and_from_archives(tmp_path, form):
     assert data.refused == {
         "news_outside_period": 2,
         "prices_outside_period": 2,
+        "news_without_ticker": 0,
         "news_ticker_without_prices": 1,
         "news_without_text": 1,
         "news_duplicate": 1,

@@ -109,6 +109,13 @@ def check_columns(path: object, place: str, header: Sequence[str], wanted: Colum
         if name in wanted.required and name not in found:
             mend, remedy = _remedy(header, wanted)
             raise InputError(f"{path}, {place}: no column '{name}' (the header is {shown}); {mend}", remedy)
+    taken = list(found.values())
+    twice = [name for name, at in found.items() if taken.count(at) > 1]
+    if twice:
+        raise InputError(
+            f"{path}, {place}: {' and '.join(twice)} are one column, {header[found[twice[0]]]!r}; correct "
+            f"{wanted.parameter}"
+        )
     if wanted.others:
         places = set(found.values())
         rest = {given: at for at, given in enumerate(header) if at not in places and list(header).count(given) == 1}

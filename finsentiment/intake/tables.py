@@ -28,7 +28,7 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 PLACE = "place"
 """Name of an index of texts that say where in a folder or a wide table each row is."""
 FIRST_ROWS = 20  # by which the delimiter is told
-CHUNK = 100_000  # rows whose values are Python's own objects at a time
+CHUNK = 10_000  # rows whose values are Python's own objects at a time
 
 
 class Layout(NamedTuple):
@@ -122,7 +122,7 @@ def _read_parquet(path: str | Path, content: bytes, wanted: Columns) -> UserTabl
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: cannot be read as Parquet ({reason}); write it again") from None
-    rows = pd.DataFrame({name: table.iloc[:, at] for at, name in enumerate(found)})
+    rows = pd.DataFrame({name: table[names[at]] for name, at in found.items()})
     return UserTable(rows.set_axis(pd.RangeIndex(1, len(rows) + 1, name="row")), {}, names)
 
 

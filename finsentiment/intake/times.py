@@ -92,14 +92,7 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         moment = values.astype("datetime64[us, UTC]")
         return _times(moment, values.dt.tz_localize(None), moment.isna(), {}, fail)
-    typed = pd.api.types.is_datetime64_dtype(values)
-    if typed:
-        text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
-    elif pd.api.types.is_numeric_dtype(values):
-        text = values.map(lambda v: "" if v != v else f"{v:.0f}" if v == round(v) else str(v)).astype("str")
-    else:
-        text = values.astype("str")
-    text = text.fillna("").str.strip()
+    text, typed = _texts(values)
     fail(text == "", f"expected a time; write {ISO_EXAMPLE}")
     if time_format is not None and not typed:
         return _by_format(text, time_zone, time_format, fail)
@@ -267,12 +260,7 @@ def _span(days: pd.Series, form: str) -> pd.Timedelta:
 
 def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: Fail) -> Times:
     with_zone = "%z" in time_format or "%Z" in time_format
-    try:
-        found = pd.to_datetime(text, format=time_format, errors="coerce", utc=with_zone)
-    except ValueError as error:
-        fail(text == text, f"market.time_format = {time_format!r} is no format of strptime ({error})")
-        raise
-    fail(found.isna(), f"expected a time of the format {time_format!r} (market.time_format)")
+    found = _strptime(text, time_format, "market.time_format", fail, utc=with_zone)
     written = (found.dt.tz_localize(None) if with_zone else found).astype("datetime64[us]")
     midnight = not with_zone and bool((written == written.dt.normalize()).all())
     only_day = pd.Series(midnight, index=text.index)
@@ -283,28 +271,18 @@ def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: F
 ONE_A_DAY = "expected a day without a time, or with midnight: prices are one row per ticker and session"
 
 
-def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[pd.Series, dict[str, int]]:
-    """Dates of sessions, datetime64[us], and rows that were in another form than 2024-03-01, by form.
+def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[pd.Series, pd.Series]:
+    """Dates of sessions, datetime64[us], and in what form each was that is not 2024-03-01 ("" where it was).
 
     A time beside the date must be midnight, in whatever zone it is written: that day is meant.
     """
-    converted: dict[str, int] = {}
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        values, converted = values.dt.tz_localize(None), {"date_with_time": len(values)}
-    if pd.api.types.is_datetime64_dtype(values):
-        text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
-    elif pd.api.types.is_numeric_dtype(values):
-        text = values.map(lambda v: "" if v != v else f"{v:.0f}" if v == round(v) else str(v)).astype("str")
-    else:
-        text = values.astype("str")
-    text = text.fillna("").str.strip()
-    typed = pd.api.types.is_datetime64_dtype(values)
+    zoned = isinstance(values.dtype, pd.DatetimeTZDtype)
+    text, typed = _texts(values.dt.tz_localize(None) if zoned else values)
     if date_format is not None and not typed:
-        found = pd.to_datetime(text, format=date_format, errors="coerce").astype("datetime64[us]")
-        fail(found.isna(), f"expected a date of the format {date_format!r} (market.date_format)")
+        found = _strptime(text, date_format, "market.date_format", fail).astype("datetime64[us]")
         fail(found != found.dt.normalize(), ONE_A_DAY)
-        return found, {"date_format": len(text)}
-    plain = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
+        return found, pd.Series("date_format", index=text.index)
+    plain = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}") | typed
     short = text.str.replace(r"[T ]00:00(:00(\.0+)?)?\s*(Z|UTC|[+-]\d\d(:?\d\d)?)?$", "", regex=True)
     short = short.str.replace(r"^(\d{4})[/.]?(\d{2})[/.]?(\d{2})$", r"\1-\2-\3", regex=True)
     timed = ~short.str.fullmatch(r"\d{4}-\d{2}-\d{2}") & short.str.match(r"\d{4}-\d{2}-\d{2}[T ]\d")
@@ -313,15 +291,33 @@ def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[
     if len(parts):
         likely, sure = _likely_format(parts, text)
         said = f"expected a date such as 2024-03-01, or set market.date_format={likely!r} (of Python's strptime)"
-        fail(
-            pd.Series(text.index.isin(parts.index), index=text.index),
-            said if sure else f"{UNSURE}; {said}",
-            {"market.date_format": likely},
-        )
+        like_it = pd.Series(text.index.isin(parts.index), index=text.index)
+        fail(like_it, said if sure else f"{UNSURE}; {said}", {"market.date_format": likely})
     day = _from_iso(short.where(short.str.fullmatch(r"\d{4}-\d{2}-\d{2}"), None))
     example = "expected a date such as 2024-03-01"
     fail(day.isna() & (text != ""), f"{example}, or market.date_format, such as '%m/%d/%Y' (of Python's strptime)")
     fail(day.isna(), example)
+    form = pd.Series(np.where(plain, "date_with_time" if zoned else "", "date_form"), index=text.index)
+    return day, form
+
+
+def _texts(values: pd.Series) -> tuple[pd.Series, bool]:
+    """Values as texts, missing ones empty, and whether they were times without a zone already."""
+    typed = pd.api.types.is_datetime64_dtype(values)
     if typed:
-        return day, converted
-    return day, converted | ({"date_form": int((~plain).sum())} if not plain.all() else {})
+        text = values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str")
+    elif pd.api.types.is_numeric_dtype(values):
+        text = values.map(lambda v: "" if v != v else f"{v:.0f}" if v % 1 == 0 else str(v)).astype("str")
+    else:
+        text = values.astype("str")
+    return text.fillna("").str.strip(), typed
+
+
+def _strptime(text: pd.Series, form: str, parameter: str, fail: Fail, utc: bool = False) -> pd.Series:
+    try:
+        found = pd.to_datetime(text, format=form, errors="coerce", utc=utc)
+    except ValueError as error:
+        fail(text == text, f"{parameter} = {form!r} is no format of strptime ({error})")
+        raise
+    fail(found.isna(), f"expected a time of the format {form!r} ({parameter})")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -40,8 +41,8 @@ class RawMarket(NamedTuple):
     """What a source reads, not yet checked.
 
     news, prices : tables in the final columns; their index is the number that messages name, its name what that counts
-        (`line`, `row`). News may have `written` (the times as written, without zone) and `only_day` (no time was
-        written) beside them, prices `adj_close`
+        (`line`, `row`). News may lack `news_id`, and have `written` (the times as written, without zone) and `only_day`
+        (no time was written) beside them, prices `adj_close`
     refused, converted : rows that the source left out, and read otherwise than as they stand, by reason; each reason
         starts with its table (`news_`, `prices_`)
     where : what messages call the two tables
@@ -132,6 +133,8 @@ def _check_news(
     converted = {f"news_{name}": count for name, count in cleaned.items()}
     converted["news_tickers_renamed"] = int((renamed != news["ticker"]).sum())
     news = news.assign(headline=texts.where(~texts.str.lower().isin(MISSING), ""), ticker=renamed)
+    if "news_id" not in news:
+        news = news.assign(news_id=_ids(news))
     missing = without_prices(renamed[renamed != ""], known)
     refused = {}
     for reason, bad in (
@@ -181,6 +184,14 @@ def _check_known(published_at: pd.Series, exchange: str, path: str) -> None:
             f"{also(int(outside.sum()))}: the calendar of {exchange} knows sessions from {known.first_session.date()} "
             f"to {known.last_session.date()} only; correct the time or take the row out"
         )
+
+
+def _ids(news: pd.DataFrame) -> list[str]:
+    """A key for each row, made of what it says, so that a row that says the same has the same."""
+    moments = news["published_at"].astype("int64").astype(str).tolist()
+    columns = (news[name].tolist() for name in ("ticker", "headline", "source"))
+    keys = map("\0".join, zip(moments, *columns, strict=True))
+    return [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys]
 
 
 def _none_left(refused: dict[str, int], missing: list[dict[str, Any]]) -> str:

@@ -53,7 +53,8 @@ def check_prices(
         prices = prices.drop(columns="adj_close")
     # Yahoo writes a volume of 0 beside prices that are missing.
     filled = prices[~(prices[FOUR].isna().all(axis=1) & prices["volume"].fillna(0).eq(0))]
-    once = filled.drop_duplicates()
+    twice = filled.duplicated(["ticker", "session"], keep=False)
+    once = filled[~(twice & filled.duplicated())] if twice.any() else filled
     refused = {"prices_empty": rows_in - len(filled), "prices_duplicate": len(filled) - len(once)}
     if once.empty:
         raise InputError(f"{path}: no prices; expected a row per ticker and session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,7 +20,6 @@ from finsentiment.market.checks import RawMarket
 from finsentiment.market.price_checks import NUMBERS
 from finsentiment.market.sources.wide import is_wide, read_wide
 from finsentiment.params import Market
-from finsentiment.text import clean_texts
 
 SUFFIXES = re.compile(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet)(?:\.gz)?$", re.IGNORECASE)
 """What the name of a table may end in; its first bytes decide what it is."""
@@ -100,17 +98,16 @@ def _text(table: pd.DataFrame, column: str) -> pd.Series:
     return values.astype("str").fillna("").str.strip()
 
 
-def _fail_at(path: Path, column: str, values: pd.Series) -> Fail:
-    """Refuse the rows where a condition holds, naming the first."""
+def _fail_at(path: Path, column: str, values: pd.Series, distinct: pd.Series | None = None) -> Fail:
+    """Refuse the rows where a condition holds, naming the first; conditions may be on the `distinct` values alone."""
 
     def fail(bad: pd.Series, expected: str, remedy: Mapping[str, Any] | None = None) -> None:
         if bad.any():
             at = bad.idxmax()
             value = values[at]
+            count = int(bad.sum()) if distinct is None else int(values.isin(distinct[bad]).sum())
             shown = value if isinstance(value, str) else "" if value != value else str(value)
-            raise InputError(
-                f"{where(path, values, at)}: {column} = {shown[:80]!r}{also(int(bad.sum()))}: {expected}", remedy
-            )
+            raise InputError(f"{where(path, values, at)}: {column} = {shown[:80]!r}{also(count)}: {expected}", remedy)
 
     return fail
 
@@ -151,11 +148,6 @@ def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFra
     )
     if "news_id" in raw:
         news.insert(0, "news_id", _text(raw, "news_id"))
-    else:
-        clean, _ = clean_texts(news["headline"])  # so that news that is equal once it is clean has one id
-        columns = (values.tolist() for values in (news["ticker"], clean, news["source"]))
-        keys = map("\0".join, zip(times.moment.astype("int64").astype(str).tolist(), *columns, strict=True))
-        news.insert(0, "news_id", [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys])
     return news.assign(written=times.written, only_day=times.only_day), table.converted | times.converted
 
 
@@ -166,7 +158,7 @@ def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataF
     else:
         table = read_user_table(path, price_columns(market, stem is not None), _layout(market))
     raw = _with_ticker(table, stem)
-    days, done = parse_days(raw["session"], market.date_format, _fail_at(path, "session", raw["session"]))
+    days, done = _days_of(raw["session"], market, path)
     used = (*NUMBERS, "adj_close") if market.adjusted_close != "ignore" else NUMBERS
     columns = [name for name in used if name in raw]
     numbers, converted, unclear = parse_numbers(raw[columns])
@@ -178,6 +170,15 @@ def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataF
         fail(numbers[column].isna() & ~empty, "expected a number; correct it or take the row out")
     prices = pd.DataFrame({"ticker": _text(raw, "ticker"), "session": days, **numbers})
     return prices, table.converted | done | converted
+
+
+def _days_of(values: pd.Series, market: Market, path: Path) -> tuple[pd.Series, dict[str, int]]:
+    """The days of sessions. Each is there for every ticker, so only one of each is parsed."""
+    codes, _ = pd.factorize(values, use_na_sentinel=False)
+    first = values[~values.duplicated()]
+    days, forms = parse_days(first, market.date_format, _fail_at(path, "session", values, first))
+    counts = pd.Series(forms.to_numpy()[codes]).value_counts().to_dict()
+    return pd.Series(days.to_numpy()[codes], index=values.index), {name: n for name, n in counts.items() if name}
 
 
 def read_rows(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
