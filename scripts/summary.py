@@ -47,7 +47,6 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     return "\n".join(
         [
             *(textwrap.fill(line, 80, subsequent_indent="  ") for line in (used, *warnings)),
-            "",
             f"Reading sentiment: corpus {corpus}, {ours['sentences']} test sentences",
             "                              accuracy  95 % interval     macro F1",
             _row("fine-tuned model", ours),

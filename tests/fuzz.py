@@ -27,6 +27,7 @@ from finsentiment.errors import InputError
 from finsentiment.market.load import load_market
 from finsentiment.market.sessions import sessions_between
 from finsentiment.params import Corpus, check_params
+from finsentiment.reporting.rows import doubts, row_line, table_counts
 from tests.markets import market
 
 ROOT = Path(__file__).parents[1]
@@ -272,6 +273,8 @@ def _corpus(rng: Rng, folder: Path) -> Callable[[], str]:
         if rows is not None and not columns and rows_in != rows:
             return f"corpus: {rows} rows were written and {rows_in} read"
         table, refused = clean_corpus(found.rows, "csv", "mine.csv")
+        counts = {"rows_in": rows_in, "rows_out": len(table), "refused": refused | found.refused}
+        row_line("sentences", {**counts, "converted": found.converted})
         return "" if len(found.rows) == len(table) + sum(refused.values()) else "corpus: rows were lost"
 
     return attempt
@@ -292,6 +295,8 @@ def _market(kind: str, rng: Rng, folder: Path) -> Callable[[], str]:
 
     def attempt() -> str:
         found = load_market(section, 0)
+        facts = {"refused": found.refused, "converted": found.converted, **found.facts}
+        assert all(row_line(name, counts) for name, counts in table_counts(facts).items()) and doubts(facts) is not None
         for name, out in (("news", found.news), ("prices", found.prices)):
             refused = sum(count for reason, count in found.refused.items() if reason.startswith(f"{name}_"))
             if found.facts[f"{name}_in"] != len(out) + refused:

@@ -33,7 +33,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_the_readme_shows_what_the_run_of_metrics_prints() -> None:
-    shown = re.search(r"```\n(Reading sentiment.*?)```", text_of("README.md"), re.DOTALL)[1]
+    shown = re.search(r"```\n(Data: .*?)```", text_of("README.md"), re.DOTALL)[1]
     assert summary(ROOT / "metrics", "sample", "simulated").startswith(shown.rstrip())
 
 

@@ -239,6 +239,12 @@ def metrics(tmp_path):
         "(placebo p = 0.048)."
     )
     write_json(tmp_path / "backtest.json", {"verdict": "improves"})
+    market = {"undated_news": 3, "undated_rule": "next_session", "tickers_like_split": 0, "tickers": 2}
+    market |= {"tickers_without_prices": [{"ticker": "BRK.B", "rows": 2, "nearest": "BRK-B"}]}
+    market |= {"news_in": 9, "news_out": 7, "prices_in": 5, "prices_out": 5, "converted": {}}
+    market |= {"refused": {"news_ticker_without_prices": 2}}
+    sentences = {"rows_in": 210, "rows_out": 200, "refused": {"exact_duplicate": 10}, "converted": {}}
+    write_json(tmp_path / "prepare.json", {"sentences": sentences, "market": market})
     write_text(tmp_path / "backtest/verdict.txt", words)
     return tmp_path
 
@@ -256,7 +262,9 @@ def test_the_summary_says_how_good_the_verdict_and_that_the_market_is_simulated(
         "p < 0.001",
     ):
         assert expected in text
-    assert len(text.splitlines()) <= 25
+    assert text.startswith("Data: 200 of 210 sentences, 7 of 9 headlines and 5 of 5 prices\nwarning: 3 of 7 headlines")
+    assert "The prices have BRK-B for BRK.B: set" in text
+    assert len(text.splitlines()) <= 30
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -114,6 +114,36 @@ def test_a_bad_parameter_is_one_line_and_no_traceback(
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("score_news.names", "symbol,name\nA,b\n", "bad.csv, line 1: no column 'ticker' (the header is 'symbol,name')"),
+        ("evaluate.transfer_file", "text,label\nIt rose,up\n", "bad.csv, line 2: label = 'up', expected negative,"),
+        ("market.tickers", "a,b\n", "bad.csv, line 1: no column 'from'"),
+    ],
+)
+def test_a_file_of_a_later_stage_is_refused_by_prepare(
+    repository: Repository, name: str, content: str, said: str
+) -> None:
+    before = (repository.path / "params.yaml").read_text()
+    (repository.path / "bad.csv").write_text(content)
+    repository.set({name: "bad.csv"})
+    done = repository.repro()
+    (repository.path / "params.yaml").write_text(before)
+    assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
+    assert "Running stage 'prepare'" in done.stdout and "Running stage 'split'" not in done.stdout
+
+
+def test_prepare_counts_every_table_and_hints_at_paths_that_git_does_not_know(repository: Repository) -> None:
+    before = (repository.path / "params.yaml").read_text()
+    shutil.copy(repository.path / "data/sample/sentences.csv", repository.path / "mine.csv")
+    repository.set({"corpus.source": "csv", "corpus.path": "mine.csv"})
+    done = repository.repro("prepare")
+    (repository.path / "params.yaml").write_text(before)
+    assert "sentences: 180 rows in, 180 out" in done.stdout and "prices: 1040 rows in, 1040 out" in done.stdout
+    assert "warning: corpus.path = mine.csv is relative and not tracked by git" in done.stdout
+
+
 @pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify"])
 @pytest.mark.parametrize(
     ("content", "said"),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from finsentiment.params import MACHINES_OWN
+from finsentiment.intake.settings import MACHINES_OWN
 
 MONTHS = dict(zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13), strict=True))
 EPOCHS = {9: ("seconds", 10**6), 12: ("milliseconds", 10**3), 15: ("microseconds", 1), 18: ("nanoseconds", 0)}

@@ -72,14 +72,15 @@ def row_line(name: str, found: Mapping[str, Any]) -> str:
     found : `rows_in`, `rows_out`, and by reason `refused` and `converted`
     """
     parts = [f"{found['rows_in']} rows in, {found['rows_out']} out"]
-    parts += [f"{count} {REFUSED.get(reason, reason)}" for reason, count in found["refused"].items() if count]
+    parts += [f"{count} {REFUSED[reason]}" for reason, count in found["refused"].items() if count]
     line = f"{name}: {', '.join(parts)}"
     done = [_in_words(what.removeprefix(f"{name}_"), count) for what, count in found["converted"].items() if count]
     return f"{line}; read: {', '.join(done)}" if done else line
 
 
 def _in_words(what: str, count: int) -> str:
-    said = CONVERTED.get(what) or f"files in {what.removeprefix('encoding_').replace('_', '-')}"
+    encoding = what.removeprefix("encoding_")
+    said = CONVERTED[what] if encoding == what else f"files in {encoding.replace('_', '-')}"
     thing, _, rest = said.partition(" ")
     return f"{count} {thing if count != 1 else thing.removesuffix('s')} {rest}"
 
