@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.errors import run_main
-from finsentiment.market.lost_times import find_lost
-from finsentiment.market.sessions import calendar
+from finsentiment.market.sessions import calendar, next_open
+from finsentiment.market.undated import settle_undated
 
 HABITS = {
     "XNYS": {"07:00": 3, "08:00": 4, "08:30": 3, "09:00": 1, "16:01": 1, "16:05": 3, "16:30": 1, "12:00": 0.3},
@@ -57,15 +57,14 @@ def lost(news: pd.DataFrame, share: float, zone: str, clock: str, which: pd.Seri
     gone = pd.Series(rng.random(len(news)) < share, index=news.index) & (True if which is None else which)
     day = news["published_at"].dt.tz_convert(zone).dt.tz_localize(None).dt.normalize() + pd.Timedelta(clock)
     stamps = day.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").dt.tz_convert("UTC")
-    return news.assign(published_at=news["published_at"].where(~gone, stamps), gone=gone)
+    return news.assign(published_at=news["published_at"].where(~gone, stamps))
 
 
-def judged(news: pd.DataFrame, exchange: str) -> np.ndarray:
-    """Which rows the rule takes for lost."""
-    found = np.zeros(len(news), dtype=bool)
-    for group in find_lost(news, news["published_at"].dt.tz_localize(None), exchange):
-        found[group.rows] = True
-    return found
+def settled(news: pd.DataFrame, exchange: str) -> pd.Series:
+    """The times with what the rule takes for lost moved to the end of its day."""
+    no_day = pd.Series(False, index=news.index)
+    written = news["published_at"].dt.tz_localize(None)
+    return settle_undated(news, written, no_day, "next_session", exchange, "")[0]
 
 
 def false_alarms(seeds: int) -> Iterator[str]:
@@ -78,35 +77,36 @@ def false_alarms(seeds: int) -> Iterator[str]:
             ("the same, 1,000 firms", 0.6, 0.95, 40000, 1000),
             ("small file", 0.6, 0.95, 200, 10),
         ):
-            hits = sum(
-                judged(feed(exchange, habit, loyalty, rows, tickers, seed), exchange).any() for seed in range(seeds)
-            )
+            feeds = [feed(exchange, habit, loyalty, rows, tickers, seed) for seed in range(seeds)]
+            hits = sum((settled(news, exchange) != news["published_at"]).any() for news in feeds)
             yield f"  {exchange}  {words:<28}{hits:>4} of {seeds}"
 
 
 def misses(seeds: int) -> Iterator[str]:
-    """Share of the lost rows that are found, by share of all rows that lost their time."""
+    """Of the rows that would look ahead, the share that is found, by the share of all rows that lost their time."""
     yield f"  {'':<42}" + "".join(f"{share:>7.0%}" for share in SHARES)
     for exchange in HABITS:
         local = str(calendar(exchange).tz)
         for words, zone, clock, kind in (
             ("midnight UTC", "UTC", "0s", None),
             ("midnight of the exchange", local, "0s", None),
+            ("noon UTC", "UTC", "12h", None),
             ("noon of the exchange", local, "12h", None),
-            ("midnight UTC, one source", "UTC", "0s", "source"),
-            ("midnight UTC, one ticker", "UTC", "0s", "ticker"),
+            ("midnight of the exchange, one source", local, "0s", "source"),
+            ("midnight of the exchange, one ticker", local, "0s", "ticker"),
         ):
             caught = []
             for share in SHARES:
-                each = []
+                ahead, left = 0, 0
                 for seed in range(seeds):
                     news = feed(exchange, 0.4, 0.5, 5000, 50, seed)
                     which = None if kind is None else news[kind] == news[kind].iloc[0]
                     spoilt = lost(news, share, zone, clock, which, seed)
-                    gone = spoilt.pop("gone").to_numpy()
-                    each.append(judged(spoilt, exchange)[gone].mean() if gone.any() else np.nan)
-                caught.append(float(np.nanmean(each)))
-            yield f"  {exchange}  {words:<36}" + "".join(f"{value:>7.0%}" for value in caught)
+                    true = next_open(news["published_at"], exchange)
+                    ahead += int((next_open(spoilt["published_at"], exchange) < true).sum())
+                    left += int((next_open(settled(spoilt, exchange), exchange) < true).sum())
+                caught.append(f"{1 - left / ahead:>7.0%}" if ahead else f"{'–':>7}")
+            yield f"  {exchange}  {words:<36}" + "".join(caught)
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def main() -> None:
     print("files with true times that are refused:")
     for line in false_alarms(given.seeds):
         print(line, flush=True)
-    print("rows that lost their time and are found, by the share of rows that did:")
+    print("of the rows that lost their time and would look ahead, found (–: none would), by the share that lost it:")
     for line in misses(given.seeds):
         print(line, flush=True)
 

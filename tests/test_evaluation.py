@@ -263,7 +263,7 @@ def test_the_summary_says_how_good_the_verdict_and_that_the_market_is_simulated(
     ):
         assert expected in text
     assert text.startswith("Data: 200 of 210 sentences, 7 of 9 headlines and 5 of 5 prices\nwarning: 3 of 7 headlines")
-    assert "The prices have BRK-B for BRK.B: set" in text
+    assert "The prices have BRK-B for BRK.B: set" in " ".join(text.split())
     assert len(text.splitlines()) <= 30
     assert max(map(len, text.splitlines())) <= 80
 

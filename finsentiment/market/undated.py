@@ -11,7 +11,7 @@ import pandas as pd
 
 from finsentiment.errors import InputError
 from finsentiment.market.lost_times import LIKELY_LOST, Lost, find_lost, views_of
-from finsentiment.market.sessions import calendar
+from finsentiment.market.sessions import calendar, next_open
 
 DAY = 86400
 SHOWN = 3  # groups that a message names
@@ -22,9 +22,10 @@ def settle_undated(
 ) -> tuple[pd.Series, int]:
     """Times of publication with undated news where `market.undated_news` puts it.
 
-    Undated is news with a day alone, and news whose times `find_lost` takes for lost. The rule `next_session` lets it
-    count for the first session that opens after its day has ended: as written, in UTC, at the exchange, whichever is
-    last. `trust` leaves it at the time that stands there (a day alone: at its first moment at the exchange).
+    Undated is news with a day alone, and news whose times `find_lost` takes for lost, if it would count for an earlier
+    session than after its day (noon at the exchange, say, would not). The rule `next_session` lets it count for the
+    first session that opens after its day has ended: as written, in UTC, at the exchange, whichever is last. `trust`
+    leaves it at the time that stands there (a day alone: at its first moment at the exchange).
 
     Returns
     -------
@@ -38,9 +39,16 @@ def settle_undated(
     published_at = news["published_at"].copy()
     timed = ~only_day.to_numpy()
     found = find_lost(news[timed], written[timed], exchange) if timed.any() else []
-    undated = ~timed
-    for lost in found:
-        undated[np.flatnonzero(timed)[lost.rows]] = True
+    found = [lost._replace(rows=np.flatnonzero(timed)[lost.rows]) for lost in found]
+    candidates = np.zeros(len(news), dtype=bool)
+    candidates[np.concatenate([np.flatnonzero(~timed), *(lost.rows for lost in found)]).astype(int)] = True
+    if not candidates.any():
+        return published_at, 0
+    settled = published_at.copy()
+    settled[candidates] = _day_ends(news[candidates], written[candidates], exchange)
+    early = (next_open(published_at, exchange) < next_open(settled, exchange)).to_numpy()
+    undated = candidates & (early | ~timed)
+    found = [lost for lost in found if undated[lost.rows].any()]
     count = int(undated.sum())
     if not count:
         return published_at, 0
@@ -51,8 +59,7 @@ def settle_undated(
         zone = calendar(exchange).tz
         start = written.dt.normalize().dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
         return published_at.where(timed, start.dt.tz_convert("UTC")), count
-    settled = _day_ends(news[undated], written[undated], exchange)
-    return published_at.where(~undated, settled.reindex(published_at.index)).astype("datetime64[us, UTC]"), count
+    return published_at.where(~undated, settled).astype("datetime64[us, UTC]"), count
 
 
 def _day_ends(news: pd.DataFrame, written: pd.Series, exchange: str) -> pd.Series:
