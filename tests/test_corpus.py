@@ -346,3 +346,42 @@ def test_tables_of_the_description(table):
 
 def test_the_picture_is_the_same_bytes_every_time(table):
     assert description.corpus_picture(table) == description.corpus_picture(table)
+
+
+# --- public files, by parameters alone
+
+SENTFIN = 'S No.,Title,Decisions,Words\n1,A up as B falls,"{""A"": ""positive"", ""B"": ""negative""}",5\n'
+SENTFIN += (
+    '2,C wins,"{""C"": ""positive""}",2\n3,D loses,"{""D"": ""negative""}",2\n4,E meets,"{""E"": ""neutral""}",2\n'
+)
+NUMBERED = {"0": "negative", "1": "positive", "2": "neutral"}
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "texts"),
+    [
+        (
+            'neutral,"Café, opened"\npositive,Profit rose\nnegative,Profit fell\n'.encode("latin-1"),
+            {"columns": {"text": 2, "label": 1}, "encoding": "latin-1"},
+            ["Café, opened", "Profit fell", "Profit rose"],
+        ),
+        (
+            b"text,label\n$A down,0\n$B up,1\n$C flat,2\n",
+            {"labels": NUMBERED},
+            ["$A down", "$B up", "$C flat"],
+        ),
+        (
+            b'{"input": "A fell", "output": "negative"}\n{"input": "B rose", "output": "positive"}\n'
+            b'{"input": "C met", "output": "neutral", "instruction": "What is the sentiment?"}\n',
+            {"columns": {"text": "input", "label": "output"}},
+            ["A fell", "B rose", "C met"],
+        ),
+        (SENTFIN.encode(), {"columns": {"text": "Title", "label": "Decisions"}}, ["C wins", "D loses", "E meets"]),
+    ],
+    ids=["Kaggle's all-data.csv", "Twitter 0, 1, 2", "JSON lines with input and output", "SEntFiN"],
+)
+def test_public_files_load_by_parameters_alone(tmp_path, content, given, texts):
+    (tmp_path / "public").write_bytes(content)
+    found = load_corpus(corpus("csv", tmp_path / "public", **given))
+    assert sorted(found.rows["text"]) == texts and set(found.rows["label"]) == set(LABELS)
+    assert found.refused == ({"several_labels": 1} if content == SENTFIN.encode() else {})
