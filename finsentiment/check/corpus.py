@@ -31,18 +31,20 @@ PLAIN: dict[str, Any] = {"columns": {}, "labels": {}, "encoding": None, "delimit
 def check_corpus(path: str, source: Literal["csv", "phrasebank"] = "csv") -> Report:
     """Read the file as a corpus, trying what messages propose, and say what is in it."""
     found: dict[str, Any] = {}
+    tried: list[dict[str, Any]] = []
     doubts: list[str] = []
     corpus = Corpus(source=source, path=path, **PLAIN)
-    for _ in range(8):
+    while True:
         try:
             rows = load_corpus(corpus)
             break
         except InputError as error:
             remedy = _completed(error.remedy, corpus, doubts)
-            if not remedy or remedy.items() <= found.items():
+            if not remedy or remedy in tried:
                 return Report(f"{path}: taken for labelled sentences", doubts=doubts, error=str(error))
             if "corpus.encoding" in remedy:
                 doubts.append(f"the encoding is a guess: {error}")
+            tried.append(remedy)
             found |= remedy
             corpus = corpus.model_copy(update={name.partition(".")[2]: value for name, value in found.items()})
     parameters = {"corpus.source": source, "corpus.path": absolute(path), **found}

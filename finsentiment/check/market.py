@@ -54,14 +54,15 @@ def check_market_folder(path: str, source: str, tickers: str) -> Report:
     `tickers` is an empty list of tickers (`market.tickers`).
     """
     found: dict[str, Any] = {}
+    tried: list[dict[str, Any]] = []
     noted: list[str] = []
     market = plain_market(path, source, tickers)
-    for _ in range(12):
+    while True:
         try:
             data = load_market(market, 0)
         except InputError as error:
             remedy = _completed(error.remedy, market, noted)
-            if not remedy or remedy.items() <= found.items():
+            if not remedy or remedy in tried:
                 return Report(f"{path}: taken for news and prices ({source})", doubts=noted, error=str(error))
             if NOTED & remedy.keys() or UNSURE in str(error):
                 noted.append(str(error).removeprefix(f"{path}/"))
@@ -72,6 +73,7 @@ def check_market_folder(path: str, source: str, tickers: str) -> Report:
             remedy = {"market.ticker_rule": "plain"}
             pairs = [f"{m['ticker']} as {m['nearest']}" for m in data.facts["tickers_without_prices"] if m["nearest"]]
             noted.append(f"tickers that differ in writing alone are taken for the same: {', '.join(pairs)}")
+        tried.append(remedy)
         found |= remedy
         market = _with(market, found)
     parameters = {"market.source": source, "market.path": absolute(path), "market.exchange": market.exchange, **found}

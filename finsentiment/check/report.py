@@ -65,8 +65,8 @@ def _in_hydra(value: Any) -> str:
     # A backslash means something before a quote alone, the closing one among them.
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
     escaped = escaped.replace("${", "\\${")  # else it names another parameter
-    last = len(escaped) - len(escaped.rstrip("\\"))
-    return f'"{escaped}{escaped[len(escaped) - last :]}"'
+    trailing = "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f'"{escaped}{trailing}"'
 
 
 def odd_keys(parameters: Mapping[str, Any]) -> list[str]:
