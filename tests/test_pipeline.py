@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from transformers import AutoModelForCausalLM, MambaConfig
 
-from finsentiment.files import read_json
+from finsentiment.files import read_json, sha256_folder
 from tests.repository import ROOT, Repository
 from tests.tiny import make_model
 
@@ -132,6 +133,22 @@ def test_a_file_of_a_later_stage_is_refused_by_prepare(
     (repository.path / "params.yaml").write_text(before)
     assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
     assert "Running stage 'prepare'" in done.stdout and "Running stage 'split'" not in done.stdout
+
+
+def test_a_base_model_that_can_t_become_a_reader_is_refused_when_baseline_starts(
+    repository: Repository, tmp_path: Path
+) -> None:
+    config = MambaConfig(vocab_size=4000, hidden_size=32, num_hidden_layers=2)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    spec = yaml.safe_load((repository.path / "params.yaml").read_text())["model"]["spec"]
+    for file in Path(spec.removeprefix("path:")).glob("token*"):
+        shutil.copy(file, tmp_path)
+    before = (repository.path / "params.yaml").read_text()
+    repository.set({"model.spec": f"path:{tmp_path}", "model.sha256": sha256_folder(tmp_path)})
+    done = repository.repro()
+    (repository.path / "params.yaml").write_text(before)
+    assert "failed to reproduce 'baseline'" in done.stderr and "Traceback" not in done.stderr
+    assert "a base model of the type mamba can't be used" in done.stderr and "zero-shot" not in done.stderr
 
 
 def test_prepare_counts_every_table_and_hints_at_paths_that_git_does_not_know(repository: Repository) -> None:
