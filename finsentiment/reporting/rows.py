@@ -127,8 +127,9 @@ def doubts(market: Mapping[str, Any]) -> list[str]:
         found.append(f"{count} of {market['news_in']} headlines are on tickers without prices: {shown}.{hint}")
     splits = market["tickers_like_split"]
     if splits:
+        have = "has" if splits == 1 else "have"
         found.append(
-            f"{splits} of {market['tickers']} tickers have an overnight move that looks like a split that the prices "
+            f"{splits} of {market['tickers']} tickers {have} an overnight move that looks like a split that the prices "
             f"are not adjusted for, first {market['first_like_split']}."
         )
     return found
