@@ -238,6 +238,7 @@ def test_days_alone_say_so_and_midnights_without_a_zone_are_days() -> None:
     [
         (["01/05/2023 09:09 PM", "01/25/2023 09:09 PM"], "%m/%d/%Y %I:%M %p"),
         (["25.01.2023 21:09:13"], "%d.%m.%Y %H:%M:%S"),
+        (["2023-01-05 09:09:13 PM"], "%Y-%m-%d %I:%M:%S %p"),
         (["01/05/23"], "%m/%d/%y"),
     ],
 )

@@ -48,6 +48,7 @@ def our_labels(
     """
     texts = pd.Series(["" if _is_missing(v) else str(v).strip() for v in values.tolist()], values.index, dtype="object")
     known = {label: label for label in LABELS} | {plain_label(k).casefold(): v for k, v in mapping.items()}
+    known |= {label.strip().casefold(): ours for label, ours in mapping.items()}
     read = {text: text if text.casefold() in known else plain_label(text) for text in texts.unique()}
     found = {text: SEVERAL if plain == SEVERAL else known.get(plain.casefold(), "") for text, plain in read.items()}
     labels = texts.map(found)

@@ -31,9 +31,8 @@ _MONTH = (
     "jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec"
 )
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
-_ISO = (
-    rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})(?:[Tt ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>[A-Za-z]\S*|[+-]\d{{2}}:?\d{{0,2}})?"
-)
+_ZONE = r"[B-OQ-Zb-oq-z]\S*|[AaPp](?:[A-LN-Za-ln-z]\S*|[Mm]\S+)?|[+-]\d{2}:?\d{0,2}"  # AM and PM are no zones
+_ISO = rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})(?:[Tt ]+(?P<clock>{_CLOCK}))?\s*(?P<zone>{_ZONE})?"
 _RFC822 = (
     rf"(?:[A-Za-z]{{3}},?\s+)?(?P<d>\d{{1,2}})[ -](?P<m>{_MONTH})\.?,?[ -](?P<y>\d{{4}})"
     rf"\s+(?P<clock>{_CLOCK})\s*(?P<zone>\S+)?"

@@ -215,8 +215,8 @@ def _reading(ours: dict[str, Any], baseline: dict[str, Any]) -> str:
 def _data(metrics: dict[str, dict[str, Any]]) -> str:
     features, prepared = metrics["build_features"], metrics["prepare"]
     return (
-        f"The run uses {used_in_words(prepared['sentences'], prepared['market'])}. {features['news_used']} headlines on "
-        f"{features['tickers']} tickers count for one of {features['sessions']} sessions; "
+        f"The run uses {used_in_words(prepared['sentences'], prepared['market'])}. {features['news_used']} headlines "
+        f"on {features['tickers']} tickers count for one of {features['sessions']} sessions; "
         f"{_percent(features['coverage'])} of the ticker-sessions have news. "
         f"{metrics['backtest']['counts']['sessions_with_ic']} sessions were forecast."
     )
