@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -107,6 +108,26 @@ def test_what_a_message_proposes_is_tried(tmp_path: Path, change: object, parame
     found = look_at(news_and_prices(tmp_path, **change(market_tables()[0])))
     assert not found.error and parameters.items() <= found.parameters.items()
     assert any(doubt in said for said in found.doubts)
+
+
+def test_the_zone_of_times_without_one_is_told_at_the_exchange_of_the_prices(tmp_path: Path) -> None:
+    sessions = sessions_between("XTKS", pd.Timestamp("2023-01-04"), pd.Timestamp("2023-12-29"))
+    rows = [[t, d.strftime("%d.%m.%Y"), 10, 11, 9, 10, 5] for t in ("A", "B") for d in sessions]
+    prices = pd.DataFrame(rows, columns=["ticker", "session", "open", "high", "low", "close", "volume"])
+    at = sessions[:60] + pd.to_timedelta(np.random.default_rng(1).integers(8 * 3600, 19 * 3600, 60), "s")
+    news = pd.DataFrame({"published_at": at.strftime("%Y-%m-%d %H:%M:%S"), "ticker": "A", "headline": map(str, at)})
+    (tmp_path / "news.csv").write_bytes(to_csv(news))
+    (tmp_path / "prices.csv").write_bytes(to_csv(prices))
+    found = look_at(str(tmp_path))
+    assert not found.error, found
+    told = {"market.exchange": "XTKS", "market.time_zone": "Asia/Tokyo", "market.date_format": "%d.%m.%Y"}
+    assert told.items() <= found.parameters.items()
+
+
+def test_what_was_found_before_an_unknown_label_is_printed_too(tmp_path: Path) -> None:
+    table = SAMPLE.rename(columns={"text": "Sentence"}).assign(label=SAMPLE["label"].str.replace("neutral", "mixed"))
+    found = look_at(corpus(tmp_path, table))
+    assert "'mixed' (60)" in found.error and "-S 'corpus.columns={text: Sentence}'" in str(found)
 
 
 def test_the_exchange_is_told_by_its_sessions_and_not_where_a_few_days_are_wrong() -> None:

@@ -240,6 +240,7 @@ def test_days_alone_say_so_and_midnights_without_a_zone_are_days() -> None:
         (["25.01.2023 21:09:13"], "%d.%m.%Y %H:%M:%S"),
         (["2023-01-05 09:09:13 PM"], "%Y-%m-%d %I:%M:%S %p"),
         (["01/05/23"], "%m/%d/%y"),
+        (["Jan 05, 2023 9:09 PM", "Feb 01, 2023 10:00 AM"], "%b %d, %Y %I:%M %p"),
     ],
 )
 def test_a_format_that_may_be_misread_is_refused_with_the_likely_one(values: list[str], form: str) -> None:
@@ -299,6 +300,7 @@ def days(*values: object, form: str | None = None) -> list[str]:
         pd.Timestamp("2023-01-03"),
         pd.Timestamp("2023-01-03", tz="America/New_York"),
         pd.Timestamp("2023-01-03").date(),
+        1672704000000,
     ],
 )
 def test_one_day_is_the_same_in_every_form(value: object) -> None:
@@ -315,6 +317,8 @@ def test_days_that_may_be_misread_or_have_a_time_are_refused() -> None:
     with pytest.raises(Refused, match="one row per ticker and session"):
         days("01/03/2023 16:00", form="%d/%m/%Y %H:%M")
     assert days("01/03/2023", form="%m/%d/%Y") == ["2023-01-03"]
+    with pytest.raises(Refused, match=r"\{'market.date_format': '%b %d, %Y'\}"):
+        days("Jan 03, 2023", "Mar 01, 2023")
     with pytest.raises(Refused, match="one row per ticker and session"):
         days("2023-01-03 16:00:00")
 

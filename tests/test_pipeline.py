@@ -161,6 +161,18 @@ def test_prepare_counts_every_table_and_hints_at_paths_that_git_does_not_know(re
     assert "warning: corpus.path = mine.csv is relative and not tracked by git" in done.stdout
 
 
+def test_labels_in_numbers_go_through_dvc(repository: Repository) -> None:
+    before = (repository.path / "params.yaml").read_text()
+    sample = pd.read_csv(repository.path / "data/sample/sentences.csv")
+    numbers = {"negative": 0, "positive": 1, "neutral": -2}
+    sample.assign(label=sample["label"].map(numbers)).to_csv(repository.path / "mine.csv", index=False)
+    labels = {number: label for label, number in numbers.items()}
+    repository.set({"corpus.source": "csv", "corpus.path": "mine.csv", "corpus.labels": labels})
+    done = repository.repro("prepare")
+    (repository.path / "params.yaml").write_text(before)
+    assert done.returncode == 0 and "180 out; read: 180 labels in our words" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify"])
 @pytest.mark.parametrize(
     ("content", "said"),

@@ -133,6 +133,17 @@ def test_midnights_with_other_seconds_and_of_a_fixed_offset_are_found(lose: str)
     assert lost_groups(feed(mixed))[0] == "the file"
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata"])
+def test_a_whole_file_at_midnight_of_another_zone_is_found_and_moved_past_its_day(zone: str) -> None:
+    true = feed(at_seconds(1500))
+    midnight = true["published_at"].dt.tz_convert(zone).dt.normalize().dt.tz_convert("UTC")
+    news = true.assign(published_at=midnight.astype("datetime64[us, UTC]"))
+    late = settled(news, "next_session", "XTKS")
+    assert (next_open(late, "XTKS") >= next_open(true["published_at"], "XTKS")).all()
+    with pytest.raises(InputError, match="1500 of 1500 times .* are "):
+        settled(news, "refuse", "XTKS")
+
+
 def test_one_story_on_many_tickers_is_one_stamp() -> None:
     news = feed(at_seconds(400))
     story = news.iloc[[0] * 200].assign(

@@ -41,7 +41,7 @@ def check_corpus(path: str, source: Literal["csv", "phrasebank"] = "csv") -> Rep
         except InputError as error:
             remedy = _completed(error.remedy, corpus, doubts)
             if not remedy or remedy in tried:
-                return Report(f"{path}: taken for labelled sentences", doubts=doubts, error=str(error))
+                return Report(f"{path}: taken for labelled sentences", found, doubts=doubts, error=str(error))
             if "corpus.encoding" in remedy:
                 doubts.append(f"the encoding is a guess: {error}")
             tried.append(remedy)
@@ -67,7 +67,7 @@ def _describe(report: Report, sentences: pd.DataFrame, rows_in: int, refused: Ma
     shares = ", ".join(f"{count} {label} ({count / len(sentences):.0%})" for label, count in classes.items())
     report.facts.append(f"classes: {shares}")
     words = sentences["text"].str.split().str.len()
-    report.facts.append(f"length: {words.median():.0f} words in the middle, {words.max()} at most")
+    report.facts.append(f"length: {words.median():.0f} words in the median sentence, {words.max()} at most")
     if len(sentences) <= MOST_FOR_TWINS:
         groups = twin_groups(sentences, TWIN_THRESHOLD).value_counts()
         twins = int(groups[groups > 1].sum())
@@ -97,7 +97,7 @@ def _completed(remedy: dict[str, Any], corpus: Corpus, doubts: list[str]) -> dic
         return {}
     texts = rows["text"].astype("str")
     doubts += [f"labelled {label}: {texts[words == label].iloc[0][:100]!r}" for label in unknown]
-    guess = _by_tone(texts, words, unknown, [label for label in LABELS if label not in labels.values()])
+    guess = _by_tone(texts, words, unknown, _free(words, labels))
     if not guess:
         return {}
     said = ", ".join(f"{label} is {ours}" for label, ours in guess.items())
@@ -105,12 +105,18 @@ def _completed(remedy: dict[str, Any], corpus: Corpus, doubts: list[str]) -> dic
     return {**remedy, "corpus.labels": {**labels, **guess}}
 
 
+def _free(words: pd.Series, labels: Mapping[str, str | None]) -> list[str]:
+    """Our labels that stand for nothing in the file yet."""
+    taken = {*labels.values(), *words.str.casefold()}
+    return [label for label in LABELS if label not in taken]
+
+
 def _by_tone(texts: pd.Series, labels: pd.Series, unknown: list[str], free: list[str]) -> dict[str, str]:
     """Each unknown label to one of the free ones, by the mean tone of its sentences in the finance lexicon.
 
     Nothing where the means of two labels are nearer than `CLEAR` standard errors.
     """
-    if len(unknown) != len(free):
+    if len(unknown) != len(free) or len(unknown) < 2:
         return {}
     try:
         tones = pd.Series(word_tones(texts), index=texts.index)

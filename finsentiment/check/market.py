@@ -25,6 +25,7 @@ NOTED = frozenset(("market.undated_news", "market.adjusted_close", "market.encod
 """Remedies that are more than a matter of writing: the message is shown as a doubt."""
 LEAST_COVERED = 0.95  # share of a calendar's sessions that must have prices for it to be the one
 FEW_WRONG = 0.01  # share of the days with prices
+UNKNOWN_ZONE = "Etc/UTC"  # in place of the zone until the exchange is known
 DAYTIME = (6, 20)  # hours at the exchange in which most news comes
 TRAIN_SESSIONS, MIN_TICKERS, HORIZON = 126, 5, 1  # of params.yaml
 
@@ -63,11 +64,17 @@ def check_market_folder(path: str, source: str, tickers: str) -> Report:
         except InputError as error:
             remedy = _completed(error.remedy, market, noted)
             if not remedy or remedy in tried:
-                return Report(f"{path}: taken for news and prices ({source})", doubts=noted, error=str(error))
+                return Report(f"{path}: taken for news and prices ({source})", found, doubts=noted, error=str(error))
             if NOTED & remedy.keys() or UNSURE in str(error):
                 noted.append(str(error).removeprefix(f"{path}/"))
         else:
             alike = any(missing["nearest"] for missing in data.facts["tickers_without_prices"])
+            if found.get("market.time_zone") == UNKNOWN_ZONE:
+                remedy = {"market.time_zone": _likely_zone(data, market)}
+                noted.append(f"times are without a zone; {remedy['market.time_zone']} is a guess from their hours")
+                found |= remedy
+                market = _with(market, found)
+                continue
             if not alike or market.ticker_rule == "plain":
                 break
             remedy = {"market.ticker_rule": "plain"}
@@ -122,11 +129,8 @@ def _completed(remedy: dict[str, Any], market: Market, noted: list[str]) -> dict
             noted.append(f"the exchange {code} is a guess from the days that have prices")
             return {"market.exchange": code}
         return {}
-    if "market.time_zone" in remedy:
-        zone = _likely_zone(market)
-        noted.append(f"times are without a zone; that they are in {zone} is a guess from their hours: is it so?")
-        return {"market.time_zone": zone}
-    return remedy
+    # Which zone is told by the hours at the exchange, so the exchange comes first.
+    return {"market.time_zone": UNKNOWN_ZONE} if "market.time_zone" in remedy else remedy
 
 
 def likely_exchange(days: pd.Series) -> str:
@@ -151,10 +155,10 @@ def likely_exchange(days: pd.Series) -> str:
     return best
 
 
-def _likely_zone(market: Market) -> str:
+def _likely_zone(data: MarketData, market: Market) -> str:
     """UTC or the exchange's zone: in which of the two more of the news comes by day at the exchange."""
     local = str(calendar(market.exchange).tz)
-    times = read_tables(_with(market, {"market.time_zone": "UTC"}), 0).news["published_at"]
+    times = data.news["published_at"]
     hours = {"UTC": times.dt.tz_convert(local).dt.hour, local: times.dt.hour}
     by_day = {zone: np.mean(hour.between(DAYTIME[0], DAYTIME[1] - 1)) for zone, hour in hours.items()}
     return max(by_day, key=lambda zone: by_day[zone])

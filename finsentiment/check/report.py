@@ -35,9 +35,10 @@ class Report:
         parts = [self.what, *(f"  {fact}" for fact in self.facts)]
         if self.doubts:
             parts += ["doubts:", *(f"  - {doubt}" for doubt in self.doubts)]
-        if self.error:
-            return "\n".join([*parts, f"it can't be used as it is:\n  {self.error}"])
         said = " \\\n    ".join(f"-S {override(name, value)}" for name, value in self.parameters.items())
+        if self.error:
+            so_far = [f"what was found so far:\n  {said}"] if said else []
+            return "\n".join([*parts, f"it can't be used as it is:\n  {self.error}", *so_far])
         return "\n".join([*parts, "to use it (or set the same in params.yaml):", f"  dvc exp run {said}"])
 
 

@@ -147,7 +147,7 @@ def _quoted(value: object) -> str:
     text = "null" if value is None else str(value)
     return (
         text
-        if re.fullmatch(r"[\w|…][\w .|%/@+…-]*", text) and text == text.strip()
+        if re.fullmatch(r"-?[\w|…][\w .|%/@+…-]*", text) and text == text.strip()
         else json.dumps(text, ensure_ascii=False)
     )
 

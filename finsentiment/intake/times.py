@@ -92,7 +92,7 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
         moment = values.astype("datetime64[us, UTC]")
         return _times(moment, values.dt.tz_localize(None), moment.isna(), {}, fail)
     text, typed = _texts(values)
-    fail(text == "", f"expected a time; write {ISO_EXAMPLE}")
+    fail(text == "", f"expected a time; write {ISO_EXAMPLE}, or take the row out")
     if time_format is not None and not typed:
         return _by_format(text, time_zone, time_format, fail)
 
@@ -222,6 +222,8 @@ def _refuse_unread(text: pd.Series, unread: pd.Series, fail: Fail) -> None:
     seconds = "" if not half.any() or text[half].iloc[0].count(":") == 1 else ":%S"
     twelve = f"%Y-%m-%d %I:%M{seconds} %p"
     fail(half, f"set market.time_format={twelve!r}; or write {ISO_EXAMPLE}", {"market.time_format": twelve})
+    if unread.any() and (named := _named_format(text[unread], CLOCKS)):
+        fail(unread, f"set market.time_format={named!r} (of Python's strptime)", {"market.time_format": named})
     fail(unread, f"not a time; write {ISO_EXAMPLE}, or set market.time_format (of Python's strptime)")
 
 
@@ -267,6 +269,17 @@ def _by_format(text: pd.Series, time_zone: str | None, time_format: str, fail: F
     return _times(_in_utc(written, zone, time_zone, fail), written, only_day, {"time_format": len(text)}, fail)
 
 
+NAMED_FORMATS = ("%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d %Y", "%A, %B %d, %Y")
+"""Days that can be read in one way only; the one that fits all rows is proposed."""
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+
+
+def _named_format(text: pd.Series, clocks: tuple[str, ...]) -> str | None:
+    first = text.drop_duplicates().head(200)
+    forms = (day + clock for day in NAMED_FORMATS for clock in clocks)
+    return next((f for f in forms if pd.to_datetime(first, format=f, errors="coerce").notna().all()), None)
+
+
 ONE_A_DAY = "expected a day without a time, or with midnight: prices are one row per ticker and session"
 
 
@@ -292,7 +305,13 @@ def parse_days(values: pd.Series, date_format: str | None, fail: Fail) -> tuple[
         said = f"expected a date such as 2024-03-01, or set market.date_format={likely!r} (of Python's strptime)"
         like_it = pd.Series(text.index.isin(parts.index), index=text.index)
         fail(like_it, said if sure else f"{UNSURE}; {said}", {"market.date_format": likely})
+    epoch, _ = _epochs(text)
+    at_midnight = epoch.notna() & (epoch == epoch.dt.normalize())
+    short = short.where(~at_midnight, epoch.dt.strftime("%Y-%m-%d"))
     day = _from_iso(short.where(short.str.fullmatch(r"\d{4}-\d{2}-\d{2}"), None))
+    unread = day.isna() & (text != "")
+    if unread.any() and (named := _named_format(text[unread], ("",))):
+        fail(unread, f"set market.date_format={named!r} (of Python's strptime)", {"market.date_format": named})
     example = "expected a date such as 2024-03-01"
     fail(day.isna() & (text != ""), f"{example}, or market.date_format, such as '%m/%d/%Y' (of Python's strptime)")
     fail(day.isna(), example)

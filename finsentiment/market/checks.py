@@ -19,7 +19,13 @@ from finsentiment.intake.tables import also, counts_in_words, places, where
 from finsentiment.market.adjust import overnight_moves
 from finsentiment.market.price_checks import TEXT, check_prices, check_schema
 from finsentiment.market.sessions import calendar, sessions_between
-from finsentiment.market.tickers import read_ticker_list, rename_tickers, without_prices, without_prices_in_words
+from finsentiment.market.tickers import (
+    read_ticker_list,
+    rename_tickers,
+    several_tickers,
+    without_prices,
+    without_prices_in_words,
+)
 from finsentiment.market.undated import settle_undated
 from finsentiment.params import Market
 from finsentiment.text import clean_texts
@@ -148,7 +154,7 @@ def _check_news(
         news = news[~rows]
     if news.empty:
         remedy = {"market.ticker_rule": "plain"} if any(m["nearest"] for m in missing) else None
-        raise InputError(f"{path}: {_none_left(refused, missing)}", remedy)
+        raise InputError(f"{path}: {_none_left(refused, missing, known)}", remedy)
     published_at = news["published_at"]
     _check_known(published_at, market.exchange, path)
     written = news["written"] if "written" in news else published_at.dt.tz_localize(None)
@@ -194,7 +200,7 @@ def _ids(news: pd.DataFrame) -> list[str]:
     return [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys]
 
 
-def _none_left(refused: dict[str, int], missing: list[dict[str, Any]]) -> str:
+def _none_left(refused: dict[str, int], missing: list[dict[str, Any]], known: set[str]) -> str:
     """Why no news is left."""
     reasons = {reason.removeprefix("news_"): count for reason, count in refused.items() if count}
     if not reasons:
@@ -204,6 +210,7 @@ def _none_left(refused: dict[str, int], missing: list[dict[str, Any]]) -> str:
         said += f"; without prices: {without_prices_in_words(missing)}"
     if any(m["nearest"] for m in missing):
         return f"{said}; set market.ticker_rule=plain, or map them with market.tickers"
-    if any("," in str(m["ticker"]) or ";" in str(m["ticker"]) for m in missing):
-        return f"{said}; a story on several tickers is one row per ticker"
-    return said
+    if any(several_tickers(str(m["ticker"])) for m in missing):
+        return f"{said}; a story on several tickers is one row per ticker (pandas: str.split and explode)"
+    such = ", ".join(sorted(known)[:3])
+    return f"{said}; the prices have tickers such as {such}: map those of the news with market.tickers, a CSV from,to"

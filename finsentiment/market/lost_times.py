@@ -26,6 +26,8 @@ NIGHT = (19 * 60, 6 * 60)  # minutes at the exchange from which and until which 
 HABIT_TIMES = 3.0  # a suspect minute has more than this many times the stories of the most frequent other one
 CHANCE = 1e-6  # of a binomial test against the larger of these two habits
 ELSEWHERE = 0.003  # share of the other tickers' stories at a minute, above which it is nobody's mistake
+OTHER_ZONES = ("America/New_York", "Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo")
+"""Zones of scrapers: (nearly) all of a file or a source at their midnight or noon is too much."""
 NEARLY_ALL = 0.9  # of a file's or a source's rows at one minute are too many, whatever minute it is
 TICKERS_OWN = 0.95  # the same for a ticker at a likely minute that others use
 MANY = 30  # stories, or rows, that such shares must be of
@@ -54,6 +56,12 @@ class View(NamedTuple):
     day: np.ndarray
 
 
+def view_of(stamps: pd.Series) -> View:
+    """Stamps without a zone as a view."""
+    seconds = stamps.to_numpy().astype("datetime64[s]").astype(np.int64)
+    return View(seconds // 60 % 1440, seconds % 86400, seconds // 86400)
+
+
 def views_of(published_at: pd.Series, written: pd.Series, exchange: str) -> dict[str, View]:
     """The stamps in UTC, as written, at the exchange, and in its standard time, by the name of the view."""
     zone = calendar(exchange).tz
@@ -67,11 +75,23 @@ def views_of(published_at: pd.Series, written: pd.Series, exchange: str) -> dict
         (str(zone), local),
         (f"{zone}, winter", utc + standard),
     ):
-        seconds = stamps.to_numpy().astype("datetime64[s]").astype(np.int64)
-        view = View(seconds // 60 % 1440, seconds % 86400, seconds // 86400)
+        view = view_of(stamps)
         if not any(np.array_equal(view.second, other.second) for other in views.values()):
             views[name] = view
     return views
+
+
+def _elsewhere(published_at: pd.Series, rows: np.ndarray, known: dict[str, View]) -> tuple[str, View] | None:
+    """The other zone in which (nearly) all `rows` stand at a likely minute; None where there is none."""
+    if len(rows) < MANY:
+        return None
+    stamps = published_at.iloc[rows]
+    for zone in OTHER_ZONES:
+        local = stamps.dt.tz_convert(zone)
+        minute = (local.dt.hour * 60 + local.dt.minute).to_numpy()
+        if zone not in known and max((minute == likely).mean() for likely in LIKELY_LOST) >= NEARLY_ALL:
+            return zone, view_of(published_at.dt.tz_convert(zone).dt.tz_localize(None))
+    return None
 
 
 def find_lost(news: pd.DataFrame, written: pd.Series, exchange: str) -> list[Lost]:
@@ -94,6 +114,9 @@ def find_lost(news: pd.DataFrame, written: pd.Series, exchange: str) -> list[Los
     used: dict[str, np.ndarray] = {}
     found: list[Lost] = []
     for kind, group, members in _groups(news):
+        other = _elsewhere(news["published_at"], members[left[members]], views) if kind != "ticker" else None
+        if other is not None:
+            views[other[0]] = other[1]
         if kind == "ticker" and not used:
             every = _stories(np.flatnonzero(left), story)
             used = {name: np.bincount(view.minute[every], minlength=1440) for name, view in views.items()}
@@ -105,8 +128,8 @@ def find_lost(news: pd.DataFrame, written: pd.Series, exchange: str) -> list[Los
                 break
             name, minute = hit
             lost = rows[views[name].minute[rows] == minute]
-            for other, counts in used.items():
-                counts -= np.bincount(views[other].minute[_stories(lost, story)], minlength=1440)
+            for view, counts in used.items():
+                counts -= np.bincount(views[view].minute[_stories(lost, story)], minlength=1440)
             left[lost] = False
             words = f"{minute // 60:02d}:{minute % 60:02d} {name}"
             found.append(Lost(lost, group, words, len(members)))

@@ -27,6 +27,11 @@ def plain_ticker(ticker: str) -> str:
     return re.sub(r"[./_\s]+", "-", text)
 
 
+def several_tickers(text: str) -> bool:
+    """Whether a cell holds more than one ticker."""
+    return any(mark in text for mark in ",;|") or " and " in text
+
+
 def nearest(tickers: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Each ticker that is not among the `known`, to the one of them that differs in writing alone; "" for none."""
     known = set(known)

@@ -6,11 +6,13 @@ most of it came later: it looks ahead, and neither a placebo nor the check of th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.market.lost_times import LIKELY_LOST, Lost, find_lost, views_of
+from finsentiment.market.lost_times import LIKELY_LOST, OTHER_ZONES, Lost, find_lost, view_of, views_of
 from finsentiment.market.sessions import calendar, next_open
 
 DAY = 86400
@@ -39,13 +41,14 @@ def settle_undated(
     published_at = news["published_at"].copy()
     timed = ~only_day.to_numpy()
     found = find_lost(news[timed], written[timed], exchange) if timed.any() else []
+    zones = {lost.clock.partition(" ")[2] for lost in found} & set(OTHER_ZONES)
     found = [lost._replace(rows=np.flatnonzero(timed)[lost.rows]) for lost in found]
     candidates = np.zeros(len(news), dtype=bool)
     candidates[np.concatenate([np.flatnonzero(~timed), *(lost.rows for lost in found)]).astype(int)] = True
     if not candidates.any():
         return published_at, 0
     settled = published_at.copy()
-    settled[candidates] = _day_ends(news[candidates], written[candidates], exchange)
+    settled[candidates] = _day_ends(news[candidates], written[candidates], exchange, zones)
     early = (next_open(published_at, exchange) < next_open(settled, exchange)).to_numpy()
     undated = candidates & (early | ~timed)
     found = [lost for lost in found if undated[lost.rows].any()]
@@ -62,18 +65,20 @@ def settle_undated(
     return published_at.where(~undated, settled).astype("datetime64[us, UTC]"), count
 
 
-def _day_ends(news: pd.DataFrame, written: pd.Series, exchange: str) -> pd.Series:
+def _day_ends(news: pd.DataFrame, written: pd.Series, exchange: str, zones: Iterable[str] = ()) -> pd.Series:
     """The last second of each undated row's day, in whichever zone that is last.
 
     Its day is that of the written date in UTC and at the exchange, and that of the stamp in every zone in which it
-    stands at a time that programs put for none; where it stands so in no zone, the 24 hours from it on.
+    stands at a time that programs put for none (also in the other `zones`); where it stands so in no zone, the 24 hours
+    from it on.
     """
     published_at = news["published_at"]
     over = written.dt.normalize() + pd.Timedelta(seconds=DAY - 1)
     zone = calendar(exchange).tz
     here = over.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").dt.tz_convert("UTC")
     seconds = np.zeros(len(news), dtype=np.int64)
-    for view in views_of(published_at, written, exchange).values():
+    others = [view_of(published_at.dt.tz_convert(name).dt.tz_localize(None)) for name in sorted(zones)]
+    for view in [*views_of(published_at, written, exchange).values(), *others]:
         rest = np.where(np.isin(view.minute, LIKELY_LOST), DAY - 1 - view.second, 0)
         seconds = np.maximum(seconds, rest)
     after = published_at + pd.to_timedelta(np.where(seconds > 0, seconds, DAY - 1), unit="s")

@@ -123,13 +123,17 @@ def doubts(market: Mapping[str, Any]) -> list[str]:
         count = market["refused"]["news_ticker_without_prices"]
         shown = ", ".join(f"{m['ticker']} ({m['rows']})" for m in missing)
         alike = [f"{m['nearest']} for {m['ticker']}" for m in missing if m["nearest"]]
-        hint = f" The prices have {', '.join(alike)}: set market.ticker_rule=plain." if alike else ""
+        hint = " Map them with market.tickers if the prices call them otherwise."
+        if any("," in m["ticker"] or ";" in m["ticker"] for m in missing):
+            hint = " A story on several tickers is one row per ticker."
+        if alike:
+            hint = f" The prices have {', '.join(alike)}: set market.ticker_rule=plain."
         found.append(f"{count} of {market['news_in']} headlines are on tickers without prices: {shown}.{hint}")
     splits = market["tickers_like_split"]
     if splits:
         have = "has" if splits == 1 else "have"
         found.append(
             f"{splits} of {market['tickers']} tickers {have} an overnight move that looks like a split that the prices "
-            f"are not adjusted for, first {market['first_like_split']}."
+            f"are not adjusted for, first {market['first_like_split']}; adjust them, or take such tickers out."
         )
     return found

@@ -66,6 +66,11 @@ def find_table(folder: Path, name: str) -> Path:
     found = [path for path in found if SUFFIXES.search(path.name)]
     found += [path for path in inside if path.is_dir() and path.name.lower() == name]
     if len(found) != 1:
+        odd = [path.name for path in inside if path.name.split(".")[0].lower() == name and path not in found]
+        if odd and not found:
+            raise InputError(
+                f"{folder}: {odd[0]} is no table that is read here; save it as CSV UTF-8, JSON lines or Parquet"
+            )
         shown = ", ".join(path.name for path in (found or inside)[:10]) or "nothing"
         raise InputError(
             f"{folder}: {len(found)} of {name}.csv, {name}.jsonl, {name}.parquet and a folder {name} are there; "
@@ -167,7 +172,8 @@ def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataF
     for column in columns:
         fail = _fail_at(path, column, raw[column])
         fail(unclear[column], f"expected a number; {AMBIGUOUS}")
-        fail(numbers[column].isna() & ~empty, "expected a number; correct it or take the row out")
+        traded = ", or write 0 if nothing was traded" if column == "volume" else ""
+        fail(numbers[column].isna() & ~empty, f"expected a number; correct it or take the row out{traded}")
     prices = pd.DataFrame({"ticker": _text(raw, "ticker"), "session": days, **numbers})
     return prices, table.converted | done | converted
 
