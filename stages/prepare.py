@@ -14,7 +14,8 @@ from finsentiment.files import write_bytes, write_csv, write_json, write_table
 from finsentiment.market.load import load_market
 from finsentiment.readers.masking import read_names
 from finsentiment.reporting.rows import doubts, row_line, table_counts
-from stages.parameters import stage_params, untracked_hints
+from stages.parameters import stage_params
+from stages.tracked import untracked_hints
 
 
 def main() -> None:
