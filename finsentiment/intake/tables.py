@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import io
 import itertools
 import json
@@ -259,23 +261,36 @@ def _collect(rows: _Rows, found: dict[str, int], width: int) -> tuple[pd.DataFra
     lines: list[int] = []
     kept: list[Any] = []
     parts: list[list[pa.Array]] = []
-    for row in rows:
-        if len(row) != width:
-            if len(row) < width or any(value.strip() for value in row[width:]):
-                uneven.add(rows.line, len(row))
-                continue
-            uneven.trimmed += 1
-        lines.append(rows.line)
-        kept.append(take(row))
-        if len(kept) == CHUNK:
-            parts.append(_chunk(kept, len(places)))
-            kept = []
+    with _collector_paused():
+        for row in rows:
+            if len(row) != width:
+                if len(row) < width or any(value.strip() for value in row[width:]):
+                    uneven.add(rows.line, len(row))
+                    continue
+                uneven.trimmed += 1
+            lines.append(rows.line)
+            kept.append(take(row))
+            if len(kept) == CHUNK:
+                parts.append(_chunk(kept, len(places)))
+                kept = []
     parts.append(_chunk(kept, len(places)))
     columns = {
         name: pd.Series(pa.chunked_array([part[i] for part in parts], type=pa.large_string()), dtype="str")
         for i, name in enumerate(found)
     }
     return pd.DataFrame(columns).set_axis(pd.Index(np.array(lines, dtype="int64"), name="line")), uneven
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's collector would walk a million rows again and again, and finds no cycle among them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _chunk(rows: list[Any], width: int) -> list[pa.Array]:

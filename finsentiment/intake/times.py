@@ -52,6 +52,9 @@ _NUMBERS_FIRST = (
 ISO_EXAMPLE = "2024-03-01T14:30:00Z, or 2024-03-01T09:30:00-05:00 for the same moment in New York"
 
 
+NO_SUCH_TIME = f"there is no such day or time; expected one such as {ISO_EXAMPLE}"
+
+
 class Fail(Protocol):
     """Raises an InputError about the rows where a condition holds."""
 
@@ -96,6 +99,10 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
     if time_format is not None and not typed:
         return _by_format(text, time_zone, time_format, fail)
 
+    if text.str.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z").all():  # as most files are, and quicker
+        written = _from_iso(text.str.slice(0, 19))
+        fail(written.isna(), NO_SUCH_TIME)
+        return _times(written.dt.tz_localize("UTC"), written, pd.Series(False, index=text.index), {}, fail)
     day, clock, zone, converted = _parts(text)
     epoch, unit = _epochs(text)
     for name, scale in unit.items():
@@ -108,7 +115,7 @@ def parse_times(values: pd.Series, time_zone: str | None, time_format: str | Non
         only_day |= unzoned  # midnight in no zone is how programs write a day
         converted["midnight_without_zone"] = int(unzoned.sum())
     written = _from_iso(day.str.cat(clock.fillna("00:00:00").str.replace(",", ".", regex=False), sep="T"))
-    fail(day.notna() & written.isna(), f"there is no such day or time; expected one such as {ISO_EXAMPLE}")
+    fail(day.notna() & written.isna(), NO_SUCH_TIME)
     written = written.fillna(epoch)
     zone = zone.mask(epoch.notna(), "Z").mask(only_day & zone.isna(), "" if time_zone else "Z")
     moment = _in_utc(written, zone.fillna(""), time_zone, fail)
