@@ -119,6 +119,8 @@ def other_header(table: pd.DataFrame, rng: Rng) -> pd.DataFrame:
 
 def other_rows(table: pd.DataFrame, rng: Rng) -> pd.DataFrame:
     """Repeat, drop, shuffle or empty rows."""
+    if table.empty:
+        return table
     kind = rng.integers(4)
     if kind == 0:
         return pd.concat([table, table.sample(int(rng.integers(1, 9)), random_state=int(rng.integers(99)))])

@@ -38,9 +38,9 @@ def refused(folder: Path, content: bytes | str, wanted: Columns = WANTED) -> Inp
     return error.value
 
 
-def parquet(table: pd.DataFrame) -> bytes:
+def parquet(table: pd.DataFrame, **options: object) -> bytes:
     buffer = io.BytesIO()
-    table.to_parquet(buffer)
+    table.to_parquet(buffer, **options)
     return buffer.getvalue()
 
 
@@ -121,6 +121,7 @@ def test_a_cell_may_be_longer_than_the_limit_of_pythons_csv(tmp_path: Path) -> N
         (b'[{"text": ["A"], "label": "neutral"}]', "row 1: text is a list or an object, expected a text", {}),
         (b'[{"text":' * 20000, "not JSON lines", {}),
         (bytes(range(32)) * 9, "this is no text and of no kind that is known", {}),
+        (parquet(TABLE, compression="none").replace("é".encode(), b"\xe9\xe9"), "cannot be read as Parquet", {}),
         (b"PAR1" + b"\0" * 40, "cannot be read as Parquet", {}),
         (b'{"text": "A"}\n{"text": \n', "line 2: not JSON", {}),
         (b'{"text": "A"}\n[1]\n', "line 2: expected an object such as", {}),

@@ -120,7 +120,9 @@ def _read_parquet(path: str | Path, content: bytes, wanted: Columns) -> UserTabl
         found = _of_types(path, names, wanted)
         _refuse_nested(path, {name: file.schema_arrow.field(at).type for name, at in found.items()})
         # Without what pandas wrote about them: a column that was an index is a column like any other.
-        table = file.read([names[at] for at in found.values()]).to_pandas(ignore_metadata=True)
+        arrow = file.read([names[at] for at in found.values()])
+        arrow.validate(full=True)  # else a text that is no UTF-8 fails somewhere later
+        table = arrow.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: cannot be read as Parquet ({reason}); write it again") from None

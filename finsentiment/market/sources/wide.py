@@ -70,7 +70,7 @@ def _cells(path: Path, layout: Layout) -> tuple[list[tuple[str, str]], pd.DataFr
     content, kind, packed = read_user_bytes(path)
     done = {"gzip": 1} if packed else {}
     if kind == "parquet":
-        return _parquet_cells(content, done)
+        return _parquet_cells(path, content, done)
     if kind != "csv":
         return None
     start = content[:64].lstrip(b"\xef\xbb\xbf\"'").lower()
@@ -101,7 +101,7 @@ def _cells(path: Path, layout: Layout) -> tuple[list[tuple[str, str]], pd.DataFr
 
 
 def _parquet_cells(
-    content: bytes, done: dict[str, int]
+    path: Path, content: bytes, done: dict[str, int]
 ) -> tuple[list[tuple[str, str]], pd.DataFrame, dict[str, int]] | None:
     """Pandas writes the two names of a column as the text of a pair."""
     try:
@@ -111,7 +111,12 @@ def _parquet_cells(
     pairs = [_pair(name) for name in names]
     if sum(pair is not None for pair in pairs) < len(NUMBERS):
         return None
-    table = pq.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
+    try:
+        arrow = pq.read_table(io.BytesIO(content))
+        arrow.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())[:200]})") from None
+    table = arrow.to_pandas(ignore_metadata=True)
     dates = [at for at, pair in enumerate(pairs) if pair is None or not pair[1]]
     if not dates:
         return None
