@@ -11,8 +11,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from finsentiment.check.corpus import TWIN_THRESHOLD
 from finsentiment.check.look import look_at
-from finsentiment.check.market import likely_exchange
+from finsentiment.check.market import HORIZON, MIN_TICKERS, TRAIN_SESSIONS, likely_exchange
 from finsentiment.check.report import override
 from finsentiment.cli import main
 from finsentiment.errors import InputError
@@ -135,6 +136,18 @@ def test_the_exchange_is_told_by_its_sessions_and_not_where_a_few_days_are_wrong
     assert likely_exchange(days) == "XTKS"
     american = pd.Series(sessions_between("XNYS", pd.Timestamp("2023-01-01"), pd.Timestamp("2023-12-31")))
     assert likely_exchange(pd.concat([american, pd.Series(pd.to_datetime(["2023-07-04"]))])) == ""
+
+
+def test_what_a_market_is_held_against_is_what_params_yaml_says() -> None:
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    backtest = tree["backtest"]
+    told = (
+        backtest["train_sessions"],
+        backtest["min_tickers"],
+        tree["features"]["horizon"],
+        tree["split"]["twin_threshold"],
+    )
+    assert told == (TRAIN_SESSIONS, MIN_TICKERS, HORIZON, TWIN_THRESHOLD)
 
 
 def test_a_path_that_is_nothing_is_one_line() -> None:

@@ -113,7 +113,7 @@ def _describe(report: Report, data: MarketData, market: Market) -> None:
     top = data.moves.head(3)
     moves = ", ".join(f"{row.ticker} {row.move:+.0%} on {row.session.date()}" for row in top.itertuples())
     report.facts.append(f"largest moves from close to open: {moves}")
-    report.doubts += [doubt for doubt in doubts(facts) if "time of day" not in doubt]
+    report.doubts += doubts({**facts, "undated_news": 0})  # of undated news the message is noted already
     try:
         check_enough(data.news, data.prices, market.exchange, HORIZON, TRAIN_SESSIONS, MIN_TICKERS)
     except InputError as error:

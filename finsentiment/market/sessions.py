@@ -34,6 +34,8 @@ def calendar(exchange: str) -> xc.ExchangeCalendar:
     """
     try:
         kind = type(xc.get_calendar(exchange))
+        first, last = kind.bound_min() or KNOWN[0], kind.bound_max() or KNOWN[1]
+        return xc.get_calendar(exchange, start=max(first, KNOWN[0]), end=min(last, KNOWN[1]))
     except xc.errors.InvalidCalendarName:
         likely = nearest_exchange(exchange)
         raise InputError(
@@ -42,21 +44,12 @@ def calendar(exchange: str) -> xc.ExchangeCalendar:
             + " (XNYS is New York, XLON London, XTKS Tokyo, XBOM India)",
             {"market.exchange": likely or None},
         ) from None
-    except (NotImplementedError, ValueError) as error:
-        raise _cannot_make(exchange, error) from None
-    first, last = kind.bound_min() or KNOWN[0], kind.bound_max() or KNOWN[1]
-    try:
-        return xc.get_calendar(exchange, start=max(first, KNOWN[0]), end=min(last, KNOWN[1]))
-    except (NotImplementedError, ValueError) as error:
-        raise _cannot_make(exchange, error) from None
-
-
-def _cannot_make(exchange: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:80]
-    return InputError(
-        f"market.exchange = {exchange!r}: exchange_calendars can't make this calendar with the installed pandas "
-        f"({reason}); take an exchange with the same sessions"
-    )
+    except (NotImplementedError, ValueError) as error:  # what its holidays make this pandas raise
+        reason = " ".join(str(error).split())[:80]
+        raise InputError(
+            f"market.exchange = {exchange!r}: exchange_calendars can't make this calendar with the installed pandas "
+            f"({reason}); take an exchange with the same sessions"
+        ) from None
 
 
 def nearest_exchange(code: str) -> str:

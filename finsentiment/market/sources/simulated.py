@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.intake.tables import where
+from finsentiment.intake.columns import Columns
+from finsentiment.intake.tables import read_user_table, where
 from finsentiment.market.checks import RawMarket
 from finsentiment.market.simulate import simulate_market
-from finsentiment.market.sources.tables import read_rows
 from finsentiment.params import Market
 
 
@@ -25,7 +25,7 @@ def read_simulated(market: Market, seed: int) -> RawMarket:
 
 def read_headlines(path: str | Path) -> pd.DataFrame:
     """Read the headlines of the simulated market: `headline` with `{company}` once, and its `tone` -1, 0 or 1."""
-    table = read_rows(path, ("headline", "tone"))
+    table = read_user_table(path, Columns(("headline", "tone"))).rows
     for row, headline, tone in zip(table.index, table["headline"], table["tone"], strict=True):
         if headline.count("{company}") != 1:
             raise InputError(

@@ -18,7 +18,7 @@ from finsentiment.intake.times import Fail, parse_days, parse_times
 from finsentiment.market.adjust import FOUR
 from finsentiment.market.checks import RawMarket
 from finsentiment.market.price_checks import NUMBERS
-from finsentiment.market.sources.wide import is_wide, read_wide
+from finsentiment.market.sources.wide import read_wide
 from finsentiment.params import Market
 
 SUFFIXES = re.compile(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet)(?:\.gz)?$", re.IGNORECASE)
@@ -158,9 +158,8 @@ def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFra
 
 def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFrame, dict[str, int]]:
     """A user's prices, with one row per ticker and session or as yfinance spreads them."""
-    if is_wide(path, _layout(market)):
-        table = read_wide(path, _layout(market))
-    else:
+    table = read_wide(path, _layout(market))
+    if table is None:
         table = read_user_table(path, price_columns(market, stem is not None), _layout(market))
     raw = _with_ticker(table, stem)
     days, done = _days_of(raw["session"], market, path)
@@ -185,8 +184,3 @@ def _days_of(values: pd.Series, market: Market, path: Path) -> tuple[pd.Series, 
     days, forms = parse_days(first, market.date_format, _fail_at(path, "session", values, first))
     counts = pd.Series(forms.to_numpy()[codes]).value_counts().to_dict()
     return pd.Series(days.to_numpy()[codes], index=values.index), {name: n for name, n in counts.items() if name}
-
-
-def read_rows(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A table of ours with these columns, by line (Parquet: row)."""
-    return read_user_table(path, Columns(columns)).rows

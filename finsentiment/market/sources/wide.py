@@ -22,20 +22,18 @@ LEVELS = ({"price", "ticker"}, {"attributes", "symbols"})
 """What the first two lines begin with: yfinance's names, and pandas-datareader's."""
 
 
-def is_wide(path: Path, layout: Layout) -> bool:
-    """Whether the first two lines name fields and tickers, as yfinance writes them."""
-    return _cells(path, layout) is not None
-
-
-def read_wide(path: Path, layout: Layout) -> UserTable:
+def read_wide(path: Path, layout: Layout) -> UserTable | None:
     """The rows of a wide table, one per ticker and session, as text, by line of the file (Parquet: row).
+
+    None where the first two lines don't name fields and tickers, as yfinance writes them.
 
     A ticker without any value on a day has no row there: the table is wide because another ticker has one.
 
     Raises InputError where a ticker lacks one of the fields.
     """
     found = _cells(path, layout)
-    assert found is not None, "is_wide said so"
+    if found is None:
+        return None
     names, table, packed = found
     tickers = list(dict.fromkeys(ticker for _, ticker in names if ticker))
     parts = []
