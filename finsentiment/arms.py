@@ -1,7 +1,7 @@
 """The arms of the backtest, and with them the readers of the news: every name stands here once.
 
-An arm is a set of feature columns that a forecast may use. Each adds its columns to those of one other arm, so that
-two arms differ by what was added and by nothing else.
+An arm is a set of feature columns that a forecast may use. Prices, and prices with the amount of news, are each a
+forecast of their own. The better of the two so far is the base of a fold, and each reader of the news adds to that.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,13 @@ class Arm(NamedTuple):
 
     name : in parameters, metrics and tables. A reader's scores are a column of this name, and the features of every
         arm begin with it and `_`
-    label : in reports
-    adds_to : the arm whose columns it adds to; None for the first
+    label : in reports; `attention` forecasts with the prices too
+    reads_news : whether it reads what the news says, and adds to the base
     """
 
     name: str
     label: str
-    adds_to: str | None
+    reads_news: bool
 
     @property
     def prefix(self) -> str:
@@ -31,25 +31,31 @@ PRICE, ATTENTION, FINE_TUNED, TRUTH = "price", "attention", "fine_tuned", "truth
 ARMS = {
     arm.name: arm
     for arm in (
-        Arm(PRICE, "prices", None),
-        Arm(ATTENTION, "amount of news", PRICE),
-        Arm("lexicon", "finance lexicon", ATTENTION),
-        Arm("zero_shot", "base model, zero-shot", ATTENTION),
-        Arm(FINE_TUNED, "fine-tuned model", ATTENTION),
-        Arm("masked", "fine-tuned model, names hidden", ATTENTION),
-        Arm(TRUTH, "true tone", ATTENTION),
+        Arm(PRICE, "prices", False),
+        Arm(ATTENTION, "amount of news", False),
+        Arm("lexicon", "finance lexicon", True),
+        Arm("zero_shot", "base model, zero-shot", True),
+        Arm(FINE_TUNED, "fine-tuned model", True),
+        Arm("masked", "fine-tuned model, names hidden", True),
+        Arm(TRUTH, "true tone", True),
     )
 }
 """Every arm by name, in the order of all tables and pictures."""
 
-READERS = tuple(arm.name for arm in ARMS.values() if arm.adds_to == ATTENTION)
+READERS = tuple(arm.name for arm in ARMS.values() if arm.reads_news)
 """Arms that read the news: each has a column of scores. `truth` is known of a simulated market only."""
 
 OTHER_READERS = tuple(name for name in READERS if name not in (FINE_TUNED, TRUTH))
 """Readers that the fine-tuned model is compared with; `score_news.readers` chooses among them."""
 
-TESTED, AGAINST = FINE_TUNED, ATTENTION
-"""The verdict is about what the first adds to the second. Named here, before any figure is known."""
+TESTED = FINE_TUNED
+"""The verdict is about what this arm adds to the base. Named here, before any figure is known."""
+
+BASE = "base"
+"""The forecast without sentiment: in each fold that of `price` or `attention`, whichever was better before."""
+
+SIGNAL = f"{TESTED}_level"
+"""The feature that is asked whether sentiment is informative, and expected to go with returns, not against them."""
 
 
 def arm_of(feature: str) -> str | None:
@@ -57,9 +63,10 @@ def arm_of(feature: str) -> str | None:
     return next((arm.name for arm in ARMS.values() if feature.startswith(arm.prefix)), None)
 
 
-def describe_feature(feature: str) -> str:
-    """A feature in words: `fine-tuned model: decayed`."""
-    arm = arm_of(feature)
-    if arm is None:
+def describe_feature(feature: str, arm: str | None = None) -> str:
+    """A feature in words, `fine-tuned model: decayed`; with `arm`, where the feature of another arm is used in it."""
+    own = arm_of(feature)
+    if own is None:
         raise KeyError(feature)
-    return f"{ARMS[arm].label}: {feature.removeprefix(ARMS[arm].prefix).replace('_', ' ')}"
+    words = f"{ARMS[own].label}: {feature.removeprefix(ARMS[own].prefix).replace('_', ' ')}"
+    return words if arm in (None, own) else f"{words}, in {ARMS[arm].label}"

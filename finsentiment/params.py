@@ -106,7 +106,7 @@ class MarketColumns(Section):
 
     news: ColumnNames = Field(description="tables: the file's names of published_at, ticker, headline, source, news_id")
     prices: ColumnNames = Field(
-        description="tables: the file's names of ticker, session, open, high, low, close, volume, adj_close"
+        description="tables: the file's names of ticker, session, open, high, low, close, volume, adj_close, universe"
     )
 
 
@@ -254,7 +254,14 @@ class ScoreNews(Section):
 class Features(Section):
     """The features; every length is in exchange sessions."""
 
-    horizon: Annotated[int, Field(ge=1, le=63)] = Field(description="from entry (an open) to exit (an open), sessions")
+    horizon: Annotated[int, Field(ge=1, le=63)] = Field(description="from entry to exit, sessions")
+    entry: Literal["open", "close"] = Field(description="of a session, at which forecasts are traded")
+    latency: Annotated[int, Field(ge=0, le=1440)] = Field(
+        description="minutes before the entry; news later than that waits for the next session"
+    )
+    delisting_return: Annotated[float, Field(ge=-1, le=1)] = Field(
+        description="of a stock whose prices end early, on its last price"
+    )
     window: Annotated[int, Field(ge=5, le=252)] = Field(description="price history, sessions")
     half_life: Positive = Field(description="of the decayed mean of sentiment, sessions")
     surprise_window: Annotated[int, Field(ge=5, le=504)] = Field(
@@ -267,10 +274,10 @@ class LightGBM(Section):
 
     trees: Count = Field(description="number of trees")
     learning_rate: Positive = Field(description="weight of each tree")
-    leaves: Annotated[int, Field(ge=2)] = Field(description="leaves per tree, at most")
-    min_leaf: Annotated[float, Field(gt=0, lt=0.5)] = Field(
-        description="share of the rows that a tree sees in a leaf, at least"
+    leaves: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
+        description="leaves per tree, at most: sizes to choose from, fold by fold"
     )
+    min_leaf: Count = Field(description="rows in a leaf, at least")
     column_share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the features drawn for each tree")
     row_share: Annotated[float, Field(gt=0, le=1)] = Field(description="share of the rows drawn for each tree")
     bins: Annotated[int, Field(ge=2, le=255)] = Field(description="values of a feature told apart, at most")

@@ -1,14 +1,13 @@
-"""How often the verdict errs, on simulated markets whose truth is known: run as `make calibrate`.
+"""How often the three answers are wrong, on simulated markets whose truth is known: `make calibrate`.
 
-Markets without drift, in which past news forecasts nothing; markets in which the last return and the amount of news
-forecast and the tone does not; and markets with a planted rank IC, some of which prices and attention forecast too, go
-through the pipeline's own features, walk-forward and verdict. In place of scoring, each headline gets its true tone as
-the evaluated model would have read it: a draw from the row of its confusion matrix (metrics/evaluate/confusion.csv).
-Every market is kept in results/calibration/markets.csv as soon as it is judged, and a run that was stopped goes on
-from there. Then the table and the picture are written.
+Each market goes through the pipeline's own features and backtest. Every market is kept in markets.csv as soon as it is
+judged, and a run that was stopped goes on from there, on this machine or another. Then the page and the picture are
+written.
 
-The planted rank IC is that of the feature fine_tuned_decayed, had every headline been read without error; as read, it
-is lower. It is set by `drift`, whose effect is measured on a few markets of other seeds first.
+    python -m scripts.calibrate                       quick: every kind of market, under an hour on 2 cores
+    python -m scripts.calibrate --full                all markets, some hours; goes on from the quick ones
+    python -m scripts.calibrate --mine                the quick ones, of the shape of the market in data/prepared
+    python -m scripts.calibrate --record-inputs       write down that shape, and the errors of reading its headlines
 """
 
 from __future__ import annotations
@@ -24,196 +23,164 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
-from statsmodels.stats.proportion import proportion_confint
 from tqdm import tqdm
 
-from finsentiment.arms import FINE_TUNED, TRUTH
+from finsentiment.arms import SIGNAL, TRUTH
 from finsentiment.backtest.evidence import rank_ic
-from finsentiment.backtest.run import paired_verdict
-from finsentiment.errors import InputError, run_main
-from finsentiment.features.build import build_features
-from finsentiment.files import sha256_file, write_bytes, write_text
+from finsentiment.backtest.run import answer_questions
+from finsentiment.backtest.verdict import detectable
+from finsentiment.errors import run_main
+from finsentiment.files import read_json, read_table, sha256_file, write_bytes, write_csv, write_json, write_text
 from finsentiment.labels import LABELS
-from finsentiment.market.simulate import Simulation, simulate_market
-from finsentiment.market.sources.simulated import read_headlines
-from finsentiment.params import Params, Simulated
-from finsentiment.reporting.pictures import verdicts_picture
+from finsentiment.params import Params
+from scripts.calibration.grid import CONFIRMED_FROM, KINDS, Job, jobs
+from scripts.calibration.markets import simulate
+from scripts.calibration.page import calibration_page, calibration_picture
+from scripts.calibration.shape import Shape, shape_of
 from stages.parameters import all_params
 
 FOLDER = Path("results/calibration")
-LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05)
-OTHER = 0.03
-"""What the last return (against it) and the amount of news add to a forward return where they forecast: this much of
-the session's standard deviation, per standard deviation of their own."""
-VERDICTS = ("improves", "no evidence", "hurts")
-STOCKNET = {"tickers": 87, "sessions": 505, "start": "2014-01-02", "news_per_session": 2.4, "reaction": 0.003}
-"""The size of StockNet's panel. With so much news each piece moves the price less than in the default market."""
-PILOT: dict[str, Any] = {"drift": 0.001, "markets": 8}
-HEADLINES = "data/sample/headlines.csv"
-CODE = ("arms.py", "backtest/*.py", "features/*.py", "market/sessions.py", "market/simulate.py")
+MINE = Path("results/calibration-mine")
+SHAPE, READING = "shape.json", "reading.csv"
+PILOT: dict[str, Any] = {"ic": 0.05, "markets": 6, "seed": 90_000}
+"""Markets by which the drift of a planted rank IC is found: with about this rank IC, and without."""
+CODE = ("arms.py", "backtest/*.py", "features/*.py", "market/simulate.py")
+KEYS = list(Job._fields)
 
 
-def confusion_shares(path: str) -> np.ndarray:
-    """Chance of each predicted class (columns) given the true one (rows), from an evaluation's table: (3, 3)."""
-    try:
-        table = pd.read_csv(path)
-    except OSError:
-        raise InputError(f"{path} is missing: run `dvc repro evaluate` first, or check it out of git") from None
-    counts = confusion_matrix(table["actual"], table["predicted"], labels=LABELS)
-    return counts / counts.sum(axis=1, keepdims=True)
+def reading_errors(truth: pd.Series, label: pd.Series) -> pd.DataFrame:
+    """How often each true tone (rows) is read as each class (columns): counts of distinct texts."""
+    tones = dict(zip((-1.0, 0.0, 1.0), LABELS, strict=True))
+    table = pd.crosstab(truth.map(tones), label).reindex(index=LABELS, columns=LABELS, fill_value=0)
+    return table.rename_axis("tone").reset_index()
 
 
-def as_read(tone: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """True tones (n,) in {-1, 0, 1} as a model with these confusion shares reads them."""
-    chance = shares.cumsum(axis=1)[tone.astype(int) + 1]
-    return (rng.random((len(tone), 1)) > chance[:, :2]).sum(axis=1) - 1.0
+def errors_at(table: pd.DataFrame, right: float) -> np.ndarray:
+    """Chance of each reading (columns) given the tone (rows), with this share of all texts read right: (3, 3).
+
+    The measured errors, mixed with no errors until so many are right; their kind stays.
+    """
+    counts = table[list(LABELS)].to_numpy(float)
+    chance = counts / counts.sum(axis=1, keepdims=True)
+    measured = float(counts.diagonal().sum() / counts.sum())
+    mixed = min(1.0, (1 - right) / (1 - measured))
+    return mixed * chance + (1 - mixed) * np.eye(3)
 
 
-def stocknet_sized(section: Simulated, exchange: str, headlines: pd.DataFrame, drift: float, seed: int) -> Simulation:
-    """A market of StockNet's size."""
-    return simulate_market(section.model_copy(update={**STOCKNET, "drift": drift}), exchange, headlines, seed)
+def judge(job: Job, drift: float, shape: Shape, errors: np.ndarray, params: Params) -> dict[str, Any]:
+    """One market's three answers, and the figures that they rest on."""
+    kind = KINDS[job.kind]
+    table = simulate(kind, shape, job.other, drift, errors, params.features, job.seed)
+    section = params.features.model_copy(update={"horizon": kind.horizon})
+    found = answer_questions(table, params.backtest, section, job.seed)
+    answers = {"verdict": found.verdict, "informative": found.informative, "pays": found.pays}
+    figures = {"gain": found.gain, "detectable": detectable(found.evidence["informative"])}
+    for name, evidence in found.evidence.items():
+        figures |= {f"{name}_mean": evidence.estimate.mean, f"{name}_hac_t": evidence.estimate.hac_t}
+    return {**job._asdict(), **answers, **figures}
 
 
-def decayed_ic(found: Simulation, score: np.ndarray, params: Params) -> tuple[float, pd.DataFrame]:
-    """Mean daily rank IC of the decayed sentiment of these scores, and the features that they make."""
-    scores = pd.DataFrame({"news_id": found.truth["news_id"], FINE_TUNED: score})
-    table, _ = build_features(found.prices, found.news, scores, params.features, params.market.exchange)
-    session, outcome = pd.factorize(table["session"])[0], table["forward_return"].to_numpy()
-    ic = rank_ic(table[f"{FINE_TUNED}_decayed"].to_numpy(), outcome, session, params.backtest.min_tickers)
-    return float(ic.mean()), table
+def level_ic(job: Job, drift: float, shape: Shape, errors: np.ndarray, params: Params) -> float:
+    """Mean daily rank IC of the signal as read with the returns of the next session, nothing else moving prices."""
+    table = simulate(KINDS[job.kind], shape, 0.0, drift, errors, params.features, job.seed)
+    session = pd.factorize(table["session"])[0]
+    ic = rank_ic(table[SIGNAL].to_numpy(), table["return_1"].to_numpy(), session, params.backtest.min_tickers)
+    return float(ic.mean())
 
 
-def with_other_effects(table: pd.DataFrame, size: float) -> pd.DataFrame:
-    """The features with forward returns that the last return and the amount of news forecast too."""
-
-    def standard(name: str) -> pd.Series:
-        values = table.groupby("session")[name]
-        return ((table[name] - values.transform("mean")) / values.transform("std")).fillna(0.0)
-
-    spread = table.groupby("session")["forward_return"].transform("std")
-    effect = size * spread * (standard("attention_count") - standard("price_return_1"))
-    return table.assign(forward_return=table["forward_return"] + effect)
-
-
-def judge_market(
-    params: Params, level: float, other: float, drift: float, seed: int, headlines: pd.DataFrame, shares: np.ndarray
-) -> dict[str, Any]:
-    """One market's verdict and the difference that it rests on."""
-    found = stocknet_sized(params.market.simulated, params.market.exchange, headlines, drift, seed)
-    read = as_read(found.truth[TRUTH].to_numpy(), shares, np.random.default_rng([seed, 2]))
-    ic, table = decayed_ic(found, read, params)
-    table = with_other_effects(table, other)
-    value, difference = paired_verdict(table, params.backtest, params.features.horizon, seed)
-    figures = {"ic_as_read": ic, "gain": difference.mean, "hac_t": difference.hac_t}
-    return {"level": level, "other": other, "seed": seed, "verdict": value, **figures}
-
-
-def drift_per_ic(params: Params, headlines: pd.DataFrame) -> float:
-    """The drift that makes a planted rank IC of 1, were it linear that far: small ones are."""
-    drift, section, exchange = PILOT["drift"], params.market.simulated, params.market.exchange
-    seeds = range(10**6, 10**6 + PILOT["markets"])
+def drift_of(planted: float, kind: str, reading: float, shape: Shape, errors: np.ndarray, params: Params) -> float:
+    """The drift that makes a planted rank IC as read. Small ones are linear in it."""
+    if planted == 0:
+        return 0.0
+    trial = PILOT["ic"] * 0.1 * KINDS[kind].drift_sessions
+    pilots = [Job(kind, 0.0, planted, reading, PILOT["seed"] + number) for number in range(PILOT["markets"])]
     # The same markets without drift have the same noise, so that taking it away leaves little to chance.
-
-    def planted(size: float) -> float:
-        markets = (stocknet_sized(section, exchange, headlines, size, seed) for seed in seeds)
-        return float(np.mean([decayed_ic(found, found.truth[TRUTH].to_numpy(), params)[0] for found in markets]))
-
-    return drift / (planted(drift) - planted(0.0))
+    ics = [level_ic(job, trial, shape, errors, params) - level_ic(job, 0.0, shape, errors, params) for job in pilots]
+    return planted * trial / float(np.mean(ics))
 
 
-def verdict_shares(done: pd.DataFrame) -> pd.DataFrame:
-    """Shares of each verdict by planted rank IC, with 95 % intervals (Wilson 1927)."""
-    rows = []
-    for (level, other), group in done.groupby(["level", "other"]):
-        means = {name: group[name].mean() for name in ("ic_as_read", "gain")}
-        row: dict[str, Any] = {"planted": level, "other": other > 0, "markets": len(group), **means}
-        for value in VERDICTS:
-            count = int((group["verdict"] == value).sum())
-            low, high = proportion_confint(count, len(group), method="wilson")
-            row |= {value: count / len(group), f"{value}_low": low, f"{value}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def calibration_page(shares: pd.DataFrame, key: str) -> str:
-    """The table in Markdown."""
-    head = ["planted rank IC", "as read", "markets", "gain found", *VERDICTS]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in shares.to_dict("records"):
-        cells = [f"{row[v]:.1%} ({row[f'{v}_low']:.1%} to {row[f'{v}_high']:.1%})" for v in VERDICTS]
-        known = ", but prices and attention forecast" if row["other"] else ""
-        ics = f"{row['planted']:g}{known} | {row['ic_as_read']:.4f} | {row['markets']} | {row['gain']:+.4f}"
-        lines.append(f"| {ics} | {' | '.join(cells)} |")
-    return "\n".join(
-        [
-            "# How often the verdict errs",
-            "",
-            "Made by `make calibrate`: " + " ".join(__doc__.split("\n\n")[1].split()),
-            "",
-            *lines,
-            "",
-            f"{STOCKNET['tickers']} tickers and {STOCKNET['sessions']} sessions, the size of StockNet's panel. "
-            "In brackets 95 % intervals (Wilson). Gain: difference in mean daily rank IC that the test finds, which is "
-            "less than what is planted, and less still where prices and attention forecast too: their rank IC and that "
-            "of the tone add up like the sides of a right triangle.",
-            "",
-            "Real news is harder: on texts unlike its test sentences a model errs more than its confusion matrix says, "
-            f"and it misreads the same text each time. Settings and code: {key}.",
-            "",
-            "![shares of the verdicts](verdicts.png)",
-            "",
-        ]
-    )
-
-
-def _key(params: Params, shares: np.ndarray) -> str:
-    """All that a verdict depends on: markets judged under another key are judged again."""
-    settings = [s.model_dump() for s in (params.market.simulated, params.features, params.backtest)]
-    files = [__file__, HEADLINES, *(str(file) for name in CODE for file in sorted(Path("finsentiment").glob(name)))]
-    libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "exchange_calendars")]
-    told = [*settings, params.market.exchange, [sha256_file(file) for file in files], libraries, shares.tolist()]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def main() -> None:
-    """Judge the markets that are missing, both cores busy, then write the table and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--without", type=int, default=200, help="markets without drift")
-    parser.add_argument(
-        "--planted", type=int, default=100, help="at each planted rank IC; half as many where prices forecast too"
-    )
-    given = parser.parse_args()
-    params = all_params()
-    shares, headlines = confusion_shares("metrics/evaluate/confusion.csv"), read_headlines(HEADLINES)
-    key = _key(params, shares)
-    file = FOLDER / "markets.csv"
-    names = ["key", "level", "other", "seed"]
-    done = pd.read_csv(file, dtype={"key": str}) if file.is_file() else pd.DataFrame(columns=names)
-    done = done[done["key"] == key]
-    per = drift_per_ic(params, headlines)
-    print(f"a planted rank IC of 0.01 is a drift of {0.01 * per:.6f}", file=sys.stderr)
-    judged = set(zip(done["level"], done["other"], done["seed"], strict=True))
-    kinds = [(0.0, 0.0, given.without), *((level, 0.0, given.planted) for level in LEVELS[1:])]
-    kinds += [(level, OTHER, given.planted // 2) for level in (0.0, 0.03)]
-    jobs = [(level, other, seed) for level, other, count in kinds for seed in range(count)]
-    jobs = [job for job in jobs if job not in judged]
-    rows = done.to_dict("records")
-    with ProcessPoolExecutor(params.threads) as pool, tqdm(total=len(jobs), unit="market", file=sys.stderr) as bar:
-        waiting = [pool.submit(judge_market, params, v, o, v * per, seed, headlines, shares) for v, o, seed in jobs]
+def run_grid(
+    todo: list[Job], folder: Path, shape: Shape, errors: dict[float, np.ndarray], params: Params, threads: int
+) -> pd.DataFrame:
+    """Judge the markets that are missing in `folder`, all cores busy; all rows of this key that are there."""
+    key, file = _key(params, shape, errors), folder / "markets.csv"
+    done = pd.read_csv(file, dtype={"key": str}) if file.is_file() else pd.DataFrame(columns=["key", *KEYS])
+    rows = done[done["key"] == key].to_dict("records")
+    judged = {tuple(row[name] for name in KEYS) for row in rows}
+    todo = [job for job in todo if tuple(job) not in judged]
+    with ProcessPoolExecutor(threads) as pool, tqdm(total=len(todo), unit="market", file=sys.stderr) as bar:
+        planted = sorted({(job.planted, job.kind, job.reading) for job in todo if job.planted})
+        found = [pool.submit(drift_of, *what, shape, errors[what[2]], params) for what in planted]
+        drift = {what: future.result() for what, future in zip(planted, found, strict=True)}
+        waiting = []
+        for job in todo:
+            size = drift.get((job.planted, job.kind, job.reading), 0.0)
+            waiting.append(pool.submit(judge, job, size, shape, errors[job.reading], params))
         try:
             for future in as_completed(waiting):
                 rows.append({"key": key, **future.result()})
-                found = pd.DataFrame(rows).sort_values(names)
-                write_text(file, found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+                write_csv(file, pd.DataFrame(rows).sort_values(KEYS))
                 bar.update()
         except BaseException:  # or it would judge all that wait before it stops
             pool.shutdown(cancel_futures=True)
             raise
-    summary = verdict_shares(pd.DataFrame(rows))
-    write_bytes(FOLDER / "verdicts.png", verdicts_picture(summary[~summary["other"]], VERDICTS))
-    write_text(FOLDER / "README.md", calibration_page(summary, key))
-    print(summary.round(4).to_string(index=False))
+    return pd.DataFrame(rows)
+
+
+def _key(params: Params, shape: Shape, errors: dict[float, np.ndarray]) -> str:
+    """All that an answer depends on: markets judged under another key are judged again."""
+    files = [file for name in CODE for file in sorted(Path("finsentiment").glob(name))]
+    files += [Path("scripts/calibration/markets.py"), Path("scripts/calibration/grid.py")]
+    settings = [section.model_dump() for section in (params.features, params.backtest)]
+    libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch")]
+    told = [*settings, [sha256_file(str(file)) for file in files], libraries, shape.facts()]
+    told += [{str(right): table.round(6).tolist() for right, table in errors.items()}]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def record_inputs(folder: Path, params: Params) -> None:
+    """Write the shape of the prepared market, and where its true tones are known how its headlines are read."""
+    news, prices = (read_table(f"data/prepared/{name}.parquet") for name in ("news", "prices"))
+    write_json(folder / SHAPE, shape_of(news, prices, params.features, params.market.exchange).facts())
+    truth = read_table("data/prepared/truth.parquet")
+    if len(truth):
+        scores = read_table("data/scored/news_scores.parquet")
+        texts = news.merge(truth, on="news_id").merge(scores, on="news_id").drop_duplicates("headline")
+        label = np.array(LABELS)[texts[[f"p_{name}" for name in LABELS]].to_numpy().argmax(axis=1)]
+        write_csv(folder / READING, reading_errors(texts[TRUTH], pd.Series(label, texts.index)))
+
+
+def read_shape(path: Path) -> Shape:
+    """The shape that `record_inputs` wrote."""
+    facts = read_json(path)
+    return Shape(**{name: facts[name] for name in Shape.__dataclass_fields__})
+
+
+def main() -> None:
+    """Judge the markets, then write the page and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="all markets (hours)")
+    parser.add_argument("--mine", action="store_true", help=f"of the shape of data/prepared, into {MINE}")
+    parser.add_argument("--record-inputs", type=Path, metavar="FOLDER", help="write the inputs there and stop")
+    parser.add_argument("--seed", type=int, default=CONFIRMED_FROM, help="first seed (default: the confirmation's)")
+    parser.add_argument("--folder", type=Path, help="of the results (default: results/calibration)")
+    given = parser.parse_args()
+    params = all_params()
+    if given.record_inputs:
+        record_inputs(given.record_inputs, params)
+        return
+    folder = given.folder or (MINE if given.mine else FOLDER)
+    if given.mine:
+        record_inputs(folder, params)
+    source = folder if (folder / SHAPE).is_file() else FOLDER
+    shape = read_shape(source / SHAPE)
+    table = pd.read_csv(folder / READING if (folder / READING).is_file() else FOLDER / READING)
+    todo = jobs(given.full, given.seed)
+    errors = {right: errors_at(table, right) for right in sorted({job.reading for job in todo})}
+    done = run_grid(todo, folder, shape, errors, params, params.threads)
+    write_bytes(folder / "answers.png", calibration_picture(done))
+    write_text(folder / "README.md", calibration_page(done, shape, table, given.seed, params))
+    print(f"{folder / 'README.md'}: {len(done)} markets")
 
 
 if __name__ == "__main__":

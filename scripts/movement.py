@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from finsentiment.arms import AGAINST, TESTED
+from finsentiment.arms import ATTENTION, TESTED
 from finsentiment.backtest.movement import judge_movement
 from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_table, write_json
@@ -35,7 +35,7 @@ def main() -> None:
     )
     print("| arm | accuracy | 95 % interval | Matthews correlation | 95 % interval |\n|---|---|---|---|---|")
     rows = [(arm_label(arm), f) for arm, f in found["arms"].items()]
-    for arm, f in [*rows, (f"{arm_label(TESTED)} less {arm_label(AGAINST)}", found["gain"])]:
+    for arm, f in [*rows, (f"{arm_label(TESTED)} less {arm_label(ATTENTION)}", found["gain"])]:
         print(
             f"| {arm} | {f['accuracy']:.3f} | {f['accuracy_low']:.3f} to {f['accuracy_high']:.3f} "
             f"| {f['mcc']:+.3f} | {f['mcc_low']:+.3f} to {f['mcc_high']:+.3f} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,28 @@ Where to look next: dvc metrics show (every figure), dvc plots show (pictures),
   worst errors)"""
 
 
-def summary(metrics: Path, corpus: str, market: str) -> str:
+def experiments_known() -> int:
+    """How many experiments DVC keeps, of all commits; 0 where there is no DVC or no git to ask."""
+    asked = ["dvc", "exp", "list", "--all-commits", "--name-only"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return len({line.strip() for line in found.stdout.splitlines() if line.strip()})
+
+
+def tries_in_words(known: int, counted: int) -> str:
+    """What to set where DVC knows of more experiments than the verdict counts; "" where it does not."""
+    if known <= counted:
+        return ""
+    return (
+        f"DVC knows of {known} experiment{'s' if known != 1 else ''}, and the answers count {counted} "
+        "(backtest.trials_before). Each that looked at these returns before makes one good look more likely by "
+        f"chance: to count them all, run dvc exp run -S backtest.trials_before={known}"
+    )
+
+
+def summary(metrics: Path, corpus: str, market: str, tries: str = "") -> str:
     """The result as text, at most 80 columns wide.
 
     Parameters
@@ -30,6 +52,8 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
         Folder with `prepare.json`, `baseline.json`, `evaluate.json`, `backtest.json` and `backtest/verdict.txt`.
     corpus, market
         The values of `corpus.source` and `market.source`.
+    tries
+        What `tries_in_words` says.
 
     Raises
     ------
@@ -41,7 +65,7 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
     lead, target, verdict = ours["best_zero_shot"], ours["target"], backtest["verdict"]
     p = p_in_words(lead["mcnemar_p"])
     simulated = market == "simulated"
-    words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip()
+    words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip().splitlines()
     used = f"Data: {used_in_words(prepared['sentences'], prepared['market'])}"
     warnings = [f"warning: {doubt}" for doubt in doubts(prepared["market"])]
     return "\n".join(
@@ -57,8 +81,9 @@ def summary(metrics: Path, corpus: str, market: str) -> str:
             "",
             f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
             f"  VERDICT: {verdict}",
-            textwrap.fill(words, 80, initial_indent="  ", subsequent_indent="  "),
+            *(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="  ") for line in words),
             *([CAVEAT] if simulated else []),
+            *(["", textwrap.fill(tries, 80, subsequent_indent="  ", break_long_words=False)] if tries else []),
             "",
             WHERE,
         ]
@@ -73,7 +98,8 @@ def _row(name: str, scores: dict[str, Any]) -> str:
 def main() -> None:
     """Print the summary of `metrics/`."""
     params = all_params()
-    print(summary(Path("metrics"), params.corpus.source, params.market.source))
+    tries = tries_in_words(experiments_known(), params.backtest.trials_before)
+    print(summary(Path("metrics"), params.corpus.source, params.market.source, tries))
 
 
 if __name__ == "__main__":

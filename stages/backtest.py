@@ -1,4 +1,4 @@
-"""Backtest the forecasts with and without sentiment, and say whether sentiment improves them.
+"""Backtest the forecasts with and without sentiment: is it informative, does it improve the forecast, does it pay?
 
 Run by DVC, or as `python -m stages.backtest`.
 """
@@ -12,12 +12,12 @@ from stages.parameters import stage_params
 
 
 def main() -> None:
-    """Features in; the verdict, its evidence and the plots out."""
+    """Features in; the three answers, their evidence and the plots out."""
     params = stage_params("backtest")
     features = read_table("data/features/features.parquet")
-    result = run_backtest(features, params.backtest, params.features.horizon, params.seed, params.threads)
-    for name in ("ic", "equity", "placebo", "importance"):
-        write_csv(f"metrics/backtest/{name}.csv", getattr(result, name))
+    result = run_backtest(features, params.backtest, params.features, params.seed, params.threads)
+    for name, table in result.tables.items():
+        write_csv(f"metrics/backtest/{name}.csv", table)
     write_json("metrics/backtest.json", result.metrics)
     write_text("metrics/backtest/verdict.txt", result.words + "\n")
     print(result.words)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from finsentiment.errors import run_main
 from finsentiment.files import read_json, sha256_file, sha256_folder, without_folders, write_bytes, write_text
-from finsentiment.reporting.page import evidence_pictures, report_page
+from finsentiment.reporting.evidence import evidence_pictures
+from finsentiment.reporting.page import report_page
 from finsentiment.reporting.pictures import curve_picture
 from stages.parameters import stage_params
 
@@ -28,7 +29,7 @@ def main() -> None:
     """Write the page and the picture."""
     params = stage_params("report")
     metrics = {stage: read_json(f"metrics/{stage}.json") for stage in STAGES}
-    tables = {name: pd.read_csv(f"metrics/backtest/{name}.csv") for name in ("ic", "equity", "placebo", "importance")}
+    tables = {path.stem: pd.read_csv(path) for path in sorted(Path("metrics/backtest").glob("*.csv"))}
     tables["confusion"] = pd.read_csv("metrics/evaluate/confusion.csv")
     pictures = {name: Path(f"metrics/evaluate/{name}.png").read_bytes() for name in ("confusion", "reliability")}
     pictures["curve"] = curve_picture({"this run": pd.read_csv("metrics/finetune/curve.csv")})
@@ -38,7 +39,9 @@ def main() -> None:
     hashes = {name: sha256_file(name) for name in RESTS_ON} | {"models/adapter": sha256_folder("models/adapter")}
     words = Path("metrics/backtest/verdict.txt").read_text(encoding="utf-8").strip()
     simulated = params.market.source == "simulated"
-    write_text("metrics/report.html", report_page(metrics, tables, pictures, words, parameters, hashes, simulated))
+    cost = params.backtest.cost_bps
+    page = report_page(metrics, tables, pictures, words, cost, parameters, hashes, simulated)
+    write_text("metrics/report.html", page)
 
 
 if __name__ == "__main__":

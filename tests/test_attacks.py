@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from finsentiment.backtest import walkforward
-from finsentiment.backtest.run import paired_verdict
+from finsentiment.backtest.run import answer_questions
 from finsentiment.features import build as building
 from finsentiment.features import look_ahead
 from finsentiment.features.build import build_features
@@ -57,7 +57,7 @@ def built(found: Simulation, params: Params, **changes: Any) -> pd.DataFrame:
 
 
 def test_on_a_market_without_drift_the_truth_itself_is_no_evidence(driftless, params):
-    assert paired_verdict(built(driftless, params), params.backtest, 1, 5)[0] == "no evidence"
+    assert answer_questions(built(driftless, params), params.backtest, params.features, 5).verdict == "no evidence"
 
 
 def test_features_that_peek_one_session_ahead_make_a_verdict_and_the_check_refuses_them(driftless, params, monkeypatch):
@@ -68,7 +68,7 @@ def test_features_that_peek_one_session_ahead_make_a_verdict_and_the_check_refus
 
     monkeypatch.setattr(building, "sentiment_features", peeking)
     leaking = built(driftless, params)
-    assert paired_verdict(leaking, params.backtest, 1, 5)[0] == "improves"
+    assert answer_questions(leaking, params.backtest, params.features, 5).verdict == "improves"
     scores = driftless.truth.rename(columns={"truth": "fine_tuned"})
     with pytest.raises(look_ahead.LookAhead, match="look-ahead: fine_tuned_"):
         look_ahead.check_no_look_ahead(leaking, driftless.prices, driftless.news, scores, params.features, "XNYS", 2)
@@ -152,13 +152,13 @@ def test_a_ticker_that_appears_late_or_vanishes_moves_no_other_and_invents_no_ro
     assert (mine["session"].min(), mine["session"].max()) == (days[80], days[160])
     assert mine["price_return_window"].iloc[:20].isna().all(), "prices from before it was listed were used"
     assert np.isnan(mine["forward_return"].iloc[-1]), "a return was made up for a ticker that is gone"
-    assert paired_verdict(after, params.backtest, 1, 5)[0] == "no evidence"
+    assert answer_questions(after, params.backtest, params.features, 5).verdict == "no evidence"
 
 
 def test_a_day_on_which_one_ticker_alone_has_news_is_judged_like_any_other(driftless, params):
     news = driftless.news[driftless.news["ticker"] == driftless.news["ticker"].iloc[0]]
     table = built(driftless, params, news=news)
-    assert paired_verdict(table, params.backtest, 1, 5)[0] == "no evidence"
+    assert answer_questions(table, params.backtest, params.features, 5).verdict == "no evidence"
 
 
 def test_repeated_news_is_refused_and_counted(driftless, params):

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from finsentiment.backtest.evidence import Estimate
 from finsentiment.backtest.placebos import rank_among_placebos
-from finsentiment.backtest.portfolio import portfolio_metrics, sharpe, trade_forecast, weights_of
-from finsentiment.backtest.run import paired_verdict, run_backtest
-from finsentiment.backtest.verdict import Evidence, decide_verdict, verdict_in_words
+from finsentiment.backtest.portfolio import Prices, portfolio_metrics, sharpe, trade_forecast, weights_of
+from finsentiment.backtest.run import answer_questions, run_backtest
+from finsentiment.backtest.verdict import Evidence, answers_in_words, decide_verdict, detectable, level_of
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
 from finsentiment.files import round_figures
-from finsentiment.params import Backtest, LightGBM
+from finsentiment.params import Backtest, Features, LightGBM
 
 PARAMS = Backtest(
     train_sessions=60,
@@ -30,7 +30,12 @@ PARAMS = Backtest(
     bootstrap_samples=300,
     placebos=20,
     significance=0.05,
-    lightgbm=LightGBM(trees=15, learning_rate=0.1, leaves=4, min_leaf=0.02, column_share=0.5, row_share=0.8, bins=63),
+    lightgbm=LightGBM(
+        trees=15, learning_rate=0.1, leaves=[2, 4], min_leaf=20, column_share=0.5, row_share=0.8, bins=63
+    ),
+)
+SECTION = Features(
+    horizon=1, entry="open", latency=15, delisting_return=-0.3, window=21, half_life=2.0, surprise_window=63
 )
 
 
@@ -41,19 +46,29 @@ def market(effect, seed=0, tickers=15, sessions=150):
     covered = rng.random(len(session)) < 0.4
     score = np.where(covered, rng.uniform(-1, 1, len(session)), 0.0)
     forward = rng.normal(0, 0.01, len(session)) + effect(score, covered, session)
+    price = 40 * np.exp(
+        np.cumsum(np.log1p(np.where(session > 0, np.roll(forward, tickers), 0)).reshape(-1, tickers), 0)
+    )
     forward[session == sessions - 1] = np.nan
     return pd.DataFrame(
         {
             "session": pd.bdate_range("2024-01-01", periods=sessions).to_numpy()[session],
             "ticker": np.array([f"T{k:02d}" for k in range(tickers)])[ticker],
-            "price_return": rng.normal(size=len(session)),
+            "price_return_1": rng.normal(size=len(session)),
             "price_volatility": rng.random(len(session)),
+            "price_overnight": rng.normal(0, 0.005, len(session)),
+            "price_intraday": rng.normal(0, 0.01, len(session)),
             "attention_covered": covered.astype(float),
             "attention_count": np.log1p(covered * rng.integers(1, 4, len(session)).astype(float)),
             "fine_tuned_level": score,
             "fine_tuned_size": np.abs(score),
             "tradable": True,
+            "ranked": True,
+            "delists": False,
+            "entry_price": price.ravel(),
+            "entry_gap": rng.normal(0, 0.005, len(session)),
             "forward_return": forward,
+            "forward_sessions": np.where(np.isnan(forward), np.nan, 1.0),
             **{f"return_{h}": forward for h in HORIZONS},
         }
     )
@@ -65,23 +80,30 @@ def planted(score, covered, session):
 
 @pytest.fixture(scope="module")
 def found():
-    return run_backtest(market(planted), PARAMS, horizon=1, seed=5, threads=1)
+    return run_backtest(market(planted), PARAMS, SECTION, seed=5, threads=1)
 
 
 def test_a_planted_signal_improves_the_forecast(found):
     figures = found.metrics
-    assert figures["verdict"] == "improves"
+    assert figures["verdict"] == figures["questions"]["improves"]["answer"] == "improves"
+    assert figures["questions"]["informative"]["answer"] == figures["questions"]["pays"]["answer"] == "yes"
     assert figures["gain"]["fine_tuned"]["low"] > 0 and figures["gain"]["fine_tuned"]["p"] < 0.05
-    for placebo in figures["placebo"].values():
-        assert placebo["p"] == 1 / 21 and placebo["mean"] < placebo["observed"] / 2
-    assert not figures["gain"]["attention"]["low"] > 0
+    for question in figures["questions"].values():
+        for kind in ("shuffled", "shifted"):
+            assert question[kind]["p"] == 1 / 21 and question[kind]["mean"] < question["mean"] / 2
+    assert not figures["gain_over"]["attention"]["price"]["low"] > 0
+    assert figures["gain_over"]["fine_tuned"]["price"]["low"] > 0
+    assert sum(figures["base"].values()) == 2
     assert figures["spa_p"] < 0.05
-    assert list(figures["ic_by"]["news"]) == ["no news", "one headline", "more"]
-    assert figures["ic_by"]["horizon"]["1"]["mean"] == pytest.approx(figures["ic"]["fine_tuned"]["mean"])
-    assert found.words.startswith("Sentiment improves the forecast. Mean daily rank IC: 0.")
-    gains = found.importance.set_index(["arm", "feature"])["gain_share"]
+    assert list(figures["gain_by"]["news"]) == ["no news", "one headline", "more"]
+    assert figures["gain_by"]["horizon"]["1"]["mean"] == pytest.approx(figures["gain"]["fine_tuned"]["mean"])
+    lines = found.words.splitlines()
+    assert lines[0].startswith("Sentiment improves the forecast. Mean daily rank IC: 0.")
+    assert [line.split(":")[0] for line in lines[1:]] == ["Informative", "Pays"]
+    gains = found.tables["importance"].set_index(["arm", "feature"])["gain_share"]
     assert gains["fine_tuned"].idxmax() == "fine_tuned_level"
-    assert paired_verdict(market(planted), PARAMS, 1, 5)[0] == "improves"
+    alone = answer_questions(market(planted), PARAMS, SECTION, 5)
+    assert (alone.verdict, alone.informative, alone.pays) == ("improves", "yes", "yes")
 
 
 def test_every_row_and_session_is_accounted_for(found):
@@ -95,51 +117,53 @@ def test_every_row_and_session_is_accounted_for(found):
         "sessions_below_min_tickers": 1,
         "sessions_with_ic": 89,
     }
-    assert len(found.ic) == len(found.equity) == 89
-    mean = found.ic.drop(columns="session").iloc[-1] / 89
+    assert len(found.tables["ic"]) == len(found.tables["equity"]) == 89
+    mean = found.tables["ic"].drop(columns="session").iloc[-1] / 89
     assert mean.to_dict() == pytest.approx({arm: ic["mean"] for arm, ic in found.metrics["ic"].items()})
 
 
 def test_shuffled_rows_columns_and_other_threads_give_the_same_bytes(found):
     features = market(planted)
     columns = np.random.default_rng(1).permutation(features.columns)
-    again = run_backtest(features.sample(frac=1, random_state=1)[columns], PARAMS, horizon=1, seed=5, threads=2)
+    again = run_backtest(features.sample(frac=1, random_state=1)[columns], PARAMS, SECTION, seed=5, threads=2)
     assert json.dumps(round_figures(again.metrics), sort_keys=True) == json.dumps(
         round_figures(found.metrics), sort_keys=True
     )
-    for name in ("ic", "equity", "placebo", "importance"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name), check_exact=True)
+    assert again.tables.keys() == found.tables.keys()
+    for name, table in found.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, rtol=1e-9)
 
 
 def test_fine_tuned_of_noise_is_no_evidence():
-    assert run_backtest(market(lambda score, *_: 0 * score), PARAMS, 1, 5, 1).metrics["verdict"] == "no evidence"
+    assert run_backtest(market(lambda score, *_: 0 * score), PARAMS, SECTION, 5, 1).metrics["verdict"] == "no evidence"
 
 
 def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
-    found = run_backtest(market(lambda score, covered, _: 0.01 * covered), PARAMS, 1, 5, 1)
+    found = run_backtest(market(lambda score, covered, _: 0.01 * covered), PARAMS, SECTION, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
-    assert found.metrics["gain"]["attention"]["low"] > 0
+    assert found.metrics["questions"]["informative"]["answer"] == "no evidence"
+    assert found.metrics["gain_over"]["attention"]["price"]["low"] > 0
 
 
 def test_a_signal_that_turns_against_its_past_hurts():
     turning = market(lambda score, _, session: 0.02 * score * np.where(session < 62, 1, -1))
-    found = run_backtest(turning, PARAMS.model_copy(update={"test_sessions": 90}), 1, 5, 1)
+    found = run_backtest(turning, PARAMS.model_copy(update={"test_sessions": 90}), SECTION, 5, 1)
     assert found.metrics["verdict"] == "hurts"
-    assert found.metrics["placebo"]["shuffled"]["p_hurts"] == 1 / 21
+    assert found.metrics["questions"]["improves"]["shuffled"]["p_hurts"] == 1 / 21
 
 
 def test_scores_that_are_all_equal_are_no_evidence():
     features = market(planted).assign(fine_tuned_level=0.0, fine_tuned_size=0.0)
-    found = run_backtest(features, PARAMS, 1, 5, 1)
+    found = run_backtest(features, PARAMS, SECTION, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
-    assert {p["p"] for p in found.metrics["placebo"].values()} == {1.0}
+    assert {q[kind]["p"] for q in found.metrics["questions"].values() for kind in ("shuffled", "shifted")} == {1.0}
 
 
 def test_features_that_are_all_equal_do_not_crash():
     features = market(planted)
     names = [name for name in features if name.startswith(("price_", "attention_", "fine_tuned_"))]
     found = run_backtest(
-        features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), 1, 5, 1
+        features.assign(**dict.fromkeys(names, 1.0)), PARAMS.model_copy(update={"placebos": 2}), SECTION, 5, 1
     )
     assert found.metrics["verdict"] == "no evidence"
     assert {figures["mean"] for figures in found.metrics["ic"].values()} == {0.0}
@@ -150,12 +174,12 @@ def test_bad_features_are_refused_by_name():
     features = market(planted)
     first = features.iloc[[0]]
     cases = {
-        r"no column forward_return, return_21, fine_tuned_\*": features.drop(
+        r"no column forward_return, return_21, fine_tuned_level": features.drop(
             columns=["forward_return", "return_21", "fine_tuned_level", "fine_tuned_size"]
         ),
         r"session 2024-01-01, ticker T00 twice": pd.concat([features, first]),
-        r"infinite price_return at session 2024-01-01, ticker T00": pd.concat(
-            [first.assign(price_return=np.inf), features.iloc[1:]]
+        r"infinite price_return_1 at session 2024-01-01, ticker T00": pd.concat(
+            [first.assign(price_return_1=np.inf), features.iloc[1:]]
         ),
         r"hold 50 sessions and backtest.train_sessions = 60": features[: 50 * 15],
         r"only 9 of the 10 forecast sessions have backtest.min_tickers = 5": pd.concat(
@@ -164,12 +188,12 @@ def test_bad_features_are_refused_by_name():
     }
     for message, broken in cases.items():
         with pytest.raises(InputError, match=message):
-            run_backtest(broken, PARAMS, 1, 5, 1)
+            run_backtest(broken, PARAMS, SECTION, 5, 1)
 
 
 def test_the_purge_follows_the_horizon_and_the_embargo():
     with pytest.raises(InputError, match=r"features.horizon = 59 and backtest.embargo = 1"):
-        run_backtest(market(planted), PARAMS, 59, 5, 1)
+        run_backtest(market(planted), PARAMS, SECTION.model_copy(update={"horizon": 59}), 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -191,37 +215,95 @@ def test_the_verdict_needs_the_interval_and_the_placebos(low, high, below, above
     difference = Estimate((low + high) / 2, low, high, 0.01, 3.0 * np.sign(low + high))
     against = rank_among_placebos(0.0, np.array([-1.0] * below + [1.0] * above))
     none = rank_among_placebos(0.0, np.array([]))
-    for found in (Evidence(difference, against, none), Evidence(difference, none, against)):
-        assert decide_verdict(found, significance=0.05) == expected
-    doubtful = Evidence(Estimate(difference.mean, low, high, 0.01, 1.9 * np.sign(low + high)), none, none)
-    assert decide_verdict(doubtful, significance=0.05) == "no evidence"
+    for found in (Evidence(difference, against, none, 0.05), Evidence(difference, none, against, 0.05)):
+        assert decide_verdict(found, gain=difference.mean) == expected
+        assert decide_verdict(found, gain=-difference.mean) == "no evidence", "the forecast itself did no better"
+    doubtful = Evidence(Estimate(difference.mean, low, high, 0.01, 1.9 * np.sign(low + high)), none, none, 0.05)
+    assert decide_verdict(doubtful, gain=difference.mean) == "no evidence"
 
 
 @pytest.mark.parametrize(("above", "expected"), [(4, "improves"), (5, "no evidence")])
 def test_of_100_placebos_at_most_four_may_do_as_well(above, expected):
     difference = Estimate(0.02, 0.01, 0.03, 0.01, 3.0)
     against = rank_among_placebos(0.0, np.array([-1.0] * (100 - above) + [1.0] * above))
-    assert decide_verdict(Evidence(difference, against, against), significance=0.1) == expected
+    assert decide_verdict(Evidence(difference, against, against, 0.1), gain=0.02) == expected
 
 
-def test_the_verdict_in_words_says_which_placebos_were_beaten():
-    shuffled, shifted = (rank_among_placebos(0.0, np.array([-1.0] * n + [1.0] * (8 - n))) for n in (3, 5))
-    found = Evidence(Estimate(-0.0001, -0.0169, 0.0369, 0.9, 0.0), shuffled, shifted)
-    assert verdict_in_words("no evidence", 0.0901, 0.0630, found, 0.1) == (
+def question(answer, mean, low, high, **more):
+    placebo = {"count": 8, "beaten": 3}
+    found = {"answer": answer, "mean": mean, "low": low, "high": high, "shuffled": placebo, "shifted": placebo}
+    return found | {"detectable": 0.0124, "detectable_bps": 2.13} | more
+
+
+def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
+    metrics = {
+        "interval": 0.9,
+        "ic": {"fine_tuned": {"mean": 0.0901}, "base": {"mean": 0.0630}},
+        "gain": {"fine_tuned": {"mean": -0.0001, "low": -0.0169, "high": 0.0369}},
+        "questions": {
+            "improves": question("no evidence", 0.004, -0.01, 0.02),
+            "informative": question("yes", 0.03, 0.02, 0.04, shifted={"count": 8, "beaten": 8}),
+            "pays": question("hurts", -2.34, -4.0, -0.5),
+        },
+    }
+    assert answers_in_words(metrics).splitlines() == [
         "There is no evidence that sentiment changes the forecast. Mean daily rank IC: 0.090 with sentiment, 0.063 "
-        "without; the gain is 0.000 (90 % interval -0.017 to 0.037). The real scores beat 3 of 8 shuffles across "
-        "tickers and 5 of 8 shifts in time."
-    )
+        "without; the gain is 0.000 (90 % interval -0.017 to 0.037). Partial rank IC of what sentiment adds: 0.004 "
+        "(90 % interval -0.010 to 0.020). One of 0.012, about 2.1 basis points a session, would have been found with "
+        "80 % probability.",
+        "Informative: yes. Partial rank IC of the signal, prices and the amount of news taken out: 0.030 (90 % "
+        "interval 0.020 to 0.040). It beats 3 of 8 shuffles across alike tickers and all 8 shifts in time.",
+        "Pays: it hurts. Long-short after costs, with sentiment less without: -2.3 basis points a session (90 % "
+        "interval -4.0 to -0.5).",
+    ]
 
 
-FORECAST = np.array([5.0, 4, 3, 2, 1, 1, 4, 3, 2, 5])  # two sessions of five tickers: A above E, then E above A
-RETURN = np.array([0.04, 0.9, 0.9, 0.9, -0.02, 0.01, 0.9, 0.9, 0.9, 0.03])
-SESSION, TICKER = np.repeat([7, 8], 5), np.tile(list("ABCDE"), 2)
-ALL = np.ones(10, dtype=bool)
+def test_looks_before_this_one_make_the_level_stricter():
+    assert level_of(0.1, 0) == pytest.approx(0.1)
+    assert 1 - (1 - level_of(0.1, 4)) ** 5 == pytest.approx(0.1)
+    evidence = {before: run_backtest(market(faint), with_trials(before), SECTION, 5, 1).metrics for before in (0, 400)}
+    assert evidence[0]["questions"]["informative"]["answer"] == "yes"
+    assert evidence[400]["questions"]["informative"]["answer"] == "no evidence"
+    assert evidence[400]["interval"] == pytest.approx(0.95 ** (1 / 401))
+
+
+def faint(score, covered, session):
+    return 0.0022 * score
+
+
+def with_trials(before):
+    return PARAMS.model_copy(update={"trials_before": before})
+
+
+def test_the_smallest_effect_that_would_have_been_found_by_hand():
+    none = rank_among_placebos(0.0, np.array([]))
+    wide = rank_among_placebos(0.0, np.linspace(-0.1, 0.1, 201))
+    estimate = Estimate(0.01, -0.002, 0.022, 0.1, 2.0)  # standard error 0.005, half the interval 0.012
+    assert detectable(Evidence(estimate, none, none, 0.1)) == pytest.approx(0.012 + 0.8416 * 0.005, abs=1e-5)
+    assert detectable(Evidence(estimate, none, wide, 0.1)) == pytest.approx(0.09 + 0.8416 * 0.005, abs=1e-5)
+
+
+FORECAST = np.array([[5.0, 4, 3, 2, 1], [1, 4, 3, 2, 5]])  # A above E, then E above A
+GROWTH = np.array([[0.04, 0.9, 0.9, 0.9, -0.02], [0.01, 0.9, 0.9, 0.9, 0.03]])
+
+
+def prices(growth=GROWTH, delists=None, delisting_return=-0.3):
+    """Prices that grow so from session to session, from 100; a session more than there is growth."""
+    price = 100 * np.cumprod(np.vstack([np.zeros(growth.shape[1]), growth]) + 1, axis=0)
+    gone = np.zeros(price.shape, dtype=bool)
+    if delists:
+        gone[delists] = True
+    return Prices(price, gone, delisting_return)
+
+
+def traded(forecast, market, horizon=1, short=True, least=4):
+    more = len(market.price) - len(forecast)
+    padded = np.vstack([forecast, np.repeat(forecast[-1:], more, axis=0)])
+    return trade_forecast(padded, market, 0, horizon, least, short)
 
 
 def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
-    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
+    trades = traded(FORECAST, prices())
     # +1/2 A -1/2 E, then the reverse: 1 to enter, 2 to turn round, 1 to close at the end.
     np.testing.assert_allclose(trades.gross, [0.03, 0.01])
     np.testing.assert_allclose(trades.turnover, [1, 3])
@@ -237,48 +319,69 @@ def test_returns_turnover_and_costs_of_a_hand_checked_portfolio():
 
 
 def test_a_long_only_portfolio_holds_the_top_fifth():
-    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=False)
+    trades = traded(FORECAST, prices(), short=False)
     np.testing.assert_allclose(trades.gross, [0.04, 0.03])
     np.testing.assert_allclose(trades.turnover, [1, 3])
 
 
 def test_drawdown_counts_from_the_capital_at_the_start():
-    trades = trade_forecast(-FORECAST, RETURN, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
-    figures = portfolio_metrics(trades, horizon=1, costs_bps=[0], samples=100, significance=0.05, seed=1)
+    figures = portfolio_metrics(
+        traded(-FORECAST, prices()), horizon=1, costs_bps=[0], samples=100, significance=0.05, seed=1
+    )
     assert figures["costs"]["0"]["max_drawdown"] == pytest.approx(1 - 0.97 * 0.99)
 
 
-def test_a_longer_horizon_trades_when_the_last_position_ends():
-    trades = trade_forecast(FORECAST, RETURN, ALL, SESSION, TICKER, horizon=2, min_tickers=5, short=True)
-    assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
+def test_a_longer_horizon_trades_when_the_last_position_ends_and_none_that_would_end_after_the_data():
+    trades = traded(FORECAST, prices(), horizon=2)
+    assert trades.session.tolist() == [0] and trades.turnover.tolist() == [2]
 
 
-def test_what_has_no_open_to_buy_at_is_not_traded():
-    trades = trade_forecast(FORECAST, RETURN, TICKER != "A", SESSION, TICKER, horizon=1, min_tickers=4, short=True)
+def without(market, *cells):
+    price = market.price.copy()
+    for cell in cells:
+        price[cell] = np.nan
+    return Prices(price, market.delists, market.delisting_return)
+
+
+def test_what_has_no_price_is_not_traded():
+    halted = without(prices(), (0, 0), (1, 0), (2, 0))
+    trades = traded(FORECAST, halted)
     np.testing.assert_allclose(trades.gross, [0.5 * 0.9 + 0.5 * 0.02, 0.5 * 0.03 - 0.5 * 0.9])
 
 
-def test_what_is_traded_does_not_depend_on_whether_it_can_be_sold_later():
-    unknown = np.where((SESSION == 7) & (TICKER == "A"), np.nan, RETURN)
-    trades = trade_forecast(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
-    np.testing.assert_allclose(trades.gross, [0.5 * 0.02, 0.01])
-    np.testing.assert_allclose(trades.turnover, [1, 3])
+def test_a_stock_that_halves_over_a_halt_costs_half_of_the_position_and_one_trade_less():
+    growth = np.array([[0.0] * 5, [-0.5, 0, 0, 0, 0], [0.0] * 5])
+    halted = without(prices(growth), (1, 0))  # A is bought in session 0, halted in 1, and opens at half in 2
+    trades = traded(np.array([[5.0, 4, 3, 2, 1]] * 3), halted, short=False)
+    np.testing.assert_allclose(trades.gross, [0, -0.5, 0])
+    np.testing.assert_allclose(trades.turnover, [1, 0, 1])  # bought once, sold once: nothing is traded in the halt
 
 
-def test_a_position_that_would_end_after_the_data_is_not_entered():
-    unknown = np.where(SESSION == 8, np.nan, RETURN)
-    trades = trade_forecast(FORECAST, unknown, ALL, SESSION, TICKER, horizon=1, min_tickers=5, short=True)
-    assert trades.session.tolist() == [7] and trades.turnover.tolist() == [2]
+def test_what_is_stuck_in_a_halt_is_missing_elsewhere():
+    halted = without(prices(np.zeros((2, 5))), (1, 0))
+    trades = traded(FORECAST, halted, short=True)
+    # A, half of the capital, is stuck; the other half is dealt out: a quarter in E, a quarter short in D.
+    np.testing.assert_allclose(trades.turnover, [1, 0.75 + 0.25 + 0.5 + 0.25 + 0.25])
+
+
+@pytest.mark.parametrize(("given", "long", "short"), [(-0.3, -0.3, 0.0), (0.2, 0.2, -0.2), (-1.0, -1.0, 0.0)])
+def test_a_delisting_takes_the_return_that_is_given_and_gives_a_short_position_nothing(given, long, short):
+    market = prices(np.zeros((2, 5)), delists=(0, 0), delisting_return=given)
+    market = without(market, (1, 0), (2, 0))
+    bought = traded(np.array([[5.0, 4, 3, 2, 1]] * 2), market, short=False)
+    sold = traded(-np.array([[5.0, 4, 3, 2, 1]] * 2), market)
+    assert bought.gross[0] == pytest.approx(long) and sold.gross[0] == pytest.approx(short / 2)
+    assert bought.turnover[0] == 1 and bought.turnover[1] == 2  # nothing is sold of A: B is bought and sold
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=30))
 def test_the_portfolio_is_neutral_and_equal_forecasts_weigh_the_same(forecast):
     values = np.array(forecast, dtype=float)
-    weight = weights_of(values, np.zeros(len(values), dtype=int), min_tickers=2, short=True)
+    weight = weights_of(values[None], min_tickers=2, short=True)[0]
     assert weight.sum() == pytest.approx(0, abs=1e-12) and np.abs(weight).sum() <= 1 + 1e-12
     assert all(np.ptp(weight[values == value]) < 1e-12 for value in set(forecast))
     if len(set(forecast)) == 1:
         assert np.abs(weight).max() < 1e-12
-    long_only = weights_of(values, np.zeros(len(values), dtype=int), min_tickers=2, short=False)
+    long_only = weights_of(values[None], min_tickers=2, short=False)[0]
     assert long_only.min() >= 0 and long_only.sum() == pytest.approx(1)

@@ -1,7 +1,9 @@
-"""The measurement of how often the verdict errs."""
+"""The measurement of how often the answers are wrong: the markets are what they say, and the counting is right."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,82 +11,218 @@ import pandas as pd
 import pytest
 import yaml
 
-from finsentiment.errors import InputError
-from finsentiment.market.sources.simulated import read_headlines
+from finsentiment.backtest.evidence import rank_ic
+from finsentiment.labels import LABELS
 from finsentiment.params import Params, check_params
 from scripts import calibrate
+from scripts.calibration.grid import CONFIRMED_FROM, KINDS, LARGE, NULLS, Job, jobs
+from scripts.calibration.markets import OTHERS, Kind, simulate
+from scripts.calibration.page import calibration_page, calibration_picture, false_answers, found_answers
+from scripts.calibration.shape import Shape, shape_of
 
 ROOT = Path(__file__).parents[1]
-HEADLINES = str(ROOT / "data/sample/headlines.csv")
+SHAPE = Shape(
+    sessions=200,
+    news=np.linspace(3.0, 0.05, 30).round(3).tolist(),
+    coverage=0.45,
+    persistence=0.3,
+    repeats=0.3,
+    closed=0.7,
+)
+READING = pd.DataFrame({"tone": LABELS, "negative": [60, 10, 20], "neutral": [20, 80, 20], "positive": [20, 10, 60]})
+NO_ERRORS = np.eye(3)
 
 
-@pytest.fixture
-def params(monkeypatch: pytest.MonkeyPatch) -> Params:
-    """The project's parameters, and markets small enough to judge in a second."""
-    small = {"tickers": 25, "sessions": 240, "start": "2014-01-02", "news_per_session": 1.0, "reaction": 0.003}
-    monkeypatch.setattr(calibrate, "STOCKNET", small)
-    monkeypatch.setattr(calibrate, "PILOT", {"drift": 0.005, "markets": 2})
+@pytest.fixture(scope="module")
+def params() -> Params:
     params = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    quick = params.backtest.model_copy(
-        update={"train_sessions": 100, "seeds": 1, "placebos": 20, "bootstrap_samples": 200}
+    quick = {"train_sessions": 80, "seeds": 1, "placebos": 20, "bootstrap_samples": 200}
+    return params.model_copy(update={"backtest": params.backtest.model_copy(update=quick)})
+
+
+def daily_ic(table: pd.DataFrame, values: np.ndarray) -> float:
+    session = pd.factorize(table["session"])[0]
+    return float(rank_ic(values, table["return_1"].to_numpy(), session, 5).mean())
+
+
+def test_news_has_the_shape_that_is_asked_for(params: Params) -> None:
+    counts = []
+    for seed in range(3):
+        table = simulate(Kind("null"), SHAPE, 0.0, 0.0, NO_ERRORS, params.features, seed)
+        counts.append(np.expm1(table["attention_count"].to_numpy()).reshape(SHAPE.sessions, -1))
+    count = np.mean(counts, axis=0)
+    assert np.mean(np.array(counts) > 0) == pytest.approx(SHAPE.coverage, abs=0.03)
+    np.testing.assert_allclose(count.mean(axis=0), SHAPE.news, rtol=0.35, atol=0.1)
+    logs = np.log1p(np.concatenate([c - c.mean(axis=0) for c in counts]).clip(0))
+    logs -= logs.mean(axis=0)
+    assert (logs[1:] * logs[:-1]).sum() / (logs**2).sum() == pytest.approx(SHAPE.persistence, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tickers", "coverage"),
+    [("null_sparse", 30, 0.05), ("null_25_tickers", 25, 0.45), ("null_plain", 30, 0.45)],
+)
+def test_sparse_news_and_fewer_tickers_are_what_they_say(kind, tickers, coverage, params) -> None:
+    table = simulate(KINDS[kind], SHAPE, 0.0, 0.0, NO_ERRORS, params.features, 1)
+    assert table["ticker"].nunique() == tickers
+    assert table["attention_covered"].mean() == pytest.approx(coverage, abs=0.06)
+
+
+def test_a_text_that_comes_again_is_read_as_before(params) -> None:
+    errors = calibrate.errors_at(READING, 0.5)
+
+    def reread(repeats: float) -> float:
+        """How often two sessions of one ticker with one headline each are read alike."""
+        shape = replace(SHAPE, repeats=repeats, news=[0.3] * 30, coverage=0.23)
+        table = simulate(Kind("null"), shape, 0.0, 0.0, errors, params.features, 1)
+        one = table[np.isclose(np.expm1(table["attention_count"]), 1)]
+        level = one.groupby("ticker")["fine_tuned_level"]
+        return float((level.shift(1).dropna() == one.loc[level.shift(1).dropna().index, "fine_tuned_level"]).mean())
+
+    assert reread(0.95) > reread(0.0) + 0.15
+
+
+def test_errors_are_those_that_were_measured_and_fewer_where_more_is_read_right() -> None:
+    measured = calibrate.errors_at(READING, 200 / 300)
+    np.testing.assert_allclose(measured, [[0.6, 0.2, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    half = calibrate.errors_at(READING, 1 - 0.5 / 3)
+    np.testing.assert_allclose(half - np.eye(3), (measured - np.eye(3)) / 2)
+    np.testing.assert_array_equal(calibrate.errors_at(READING, 1.0), np.eye(3))
+    read = calibrate.reading_errors(
+        pd.Series([-1.0, 1, 1, 0]), pd.Series(["negative", "neutral", "positive", "neutral"])
     )
-    return params.model_copy(update={"backtest": quick})
+    assert read[list(LABELS)].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
 
 
-def test_tones_are_read_with_the_errors_of_the_confusion_matrix(tmp_path):
-    file = tmp_path / "confusion.csv"
-    rows = ["negative,negative"] * 3 + ["negative,positive"] + ["neutral,neutral"] * 2 + ["positive,neutral"]
-    file.write_text("actual,predicted\n" + "\n".join(rows) + "\n")
-    shares = calibrate.confusion_shares(str(file))
-    np.testing.assert_allclose(shares, [[0.75, 0, 0.25], [0, 1, 0], [0, 1, 0]])
-    read = calibrate.as_read(np.repeat([-1.0, 0.0, 1.0], 4000), shares, np.random.default_rng(1))
-    assert np.mean(read[:4000] == -1) == pytest.approx(0.75, abs=0.03) and set(read[:4000]) == {-1, 1}
-    assert (read[4000:] == 0).all()
-    with pytest.raises(InputError, match="run `dvc repro evaluate` first"):
-        calibrate.confusion_shares(str(tmp_path / "none.csv"))
+@pytest.mark.parametrize("other", OTHERS)
+def test_each_other_effect_has_the_rank_ic_that_is_asked_for_and_the_tone_none_of_its_own(other, params) -> None:
+    found = {size: [] for size in (0.0, 0.15)}
+    for size, ics in found.items():
+        for seed in range(2):
+            table = simulate(Kind("null", other), SHAPE, size, 0.0, NO_ERRORS, params.features, seed)
+            past = table["price_return_1"].to_numpy()
+            driver = {
+                "return_x_news": np.sign(table["attention_covered"].to_numpy() - 0.5) * past,
+                "reversal": -past,
+                "gap": -table["entry_gap"].to_numpy(),
+                "volume": table["price_volume_ratio"].to_numpy(),
+                "attention": table["attention_count"].to_numpy(),
+            }[other]
+            ics.append(daily_ic(table, driver))
+    assert np.mean(found[0.15]) - np.mean(found[0.0]) == pytest.approx(0.15, abs=0.05)
 
 
-def test_the_planted_rank_ic_is_there_and_without_drift_there_is_none(params):
-    headlines = read_headlines(HEADLINES)
-    per = calibrate.drift_per_ic(params, headlines)
-    section, exchange = params.market.simulated, params.market.exchange
-
-    def found(level: float) -> float:
-        markets = [calibrate.stocknet_sized(section, exchange, headlines, level * per, seed) for seed in range(3)]
-        return float(np.mean([calibrate.decayed_ic(m, m.truth["truth"].to_numpy(), params)[0] for m in markets]))
-
-    nothing = found(0.0)
-    assert abs(nothing) < 0.025  # its standard error is 0.2 / sqrt(3 x 240)
-    assert found(0.1) - nothing == pytest.approx(0.1, rel=0.3)
+def test_what_is_surprising_in_the_news_moves_the_price_before_the_entry_alone(params) -> None:
+    table = simulate(Kind("null"), SHAPE, 0.0, 0.0, NO_ERRORS, params.features, 3)
+    level = table["fine_tuned_level"]
+    assert np.corrcoef(level, table["entry_gap"])[0, 1] > 0.05
+    assert abs(daily_ic(table, level.to_numpy())) < 0.04
 
 
-def test_a_large_effect_improves_and_its_mirror_is_found_too(params):
-    headlines = read_headlines(HEADLINES)
-    per = calibrate.drift_per_ic(params, headlines)
-    perfect = np.eye(3)
-    found = calibrate.judge_market(params, 0.15, 0.0, 0.15 * per, 3, headlines, perfect)
-    assert found["verdict"] == "improves" and found["gain"] > 0.03
-    # The model learns that the drift goes against the tone, so that sentiment helps as much.
-    assert found["ic_as_read"] > 0.1
-    assert calibrate.judge_market(params, -0.15, 0.0, -0.15 * per, 3, headlines, perfect)["verdict"] == "improves"
+def test_tickers_lean_to_good_or_bad_news_where_sentiment_persists(params) -> None:
+    same = {}
+    for persistent in (False, True):
+        table = simulate(Kind("null", persistent=persistent), SHAPE, 0.0, 0.0, NO_ERRORS, params.features, 1)
+        level = table.pivot(index="session", columns="ticker", values="fine_tuned_level").iloc[:, :10].to_numpy()
+        week = level.reshape(40, 5, 10).mean(axis=1)
+        same[persistent] = np.corrcoef(week[:-1].ravel(), week[1:].ravel())[0, 1]
+    assert same[True] > same[False] + 0.2
 
 
-def test_the_table_counts_verdicts_with_wilsons_interval():
-    verdicts = ["improves"] + ["no evidence"] * 9
-    done = pd.DataFrame({"level": 0.0, "other": 0.0, "verdict": verdicts, "gain": 0.001, "ic_as_read": 0.02})
-    row = calibrate.verdict_shares(done).iloc[0]
-    assert row["improves"] == 0.1 and row["hurts"] == 0
-    assert (row["improves_low"], row["improves_high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
-    assert "| 0 | 0.0200 | 10 | +0.0010 | 10.0% (1.8% to 40.4%) |" in calibrate.calibration_page(
-        calibrate.verdict_shares(done), "key"
+def test_the_planted_rank_ic_is_there_as_read(params) -> None:
+    errors = calibrate.errors_at(READING, 0.68)
+    drift = calibrate.drift_of(0.1, "drift_3", 0.68, SHAPE, errors, params)
+
+    def planted(size: float) -> float:
+        return float(
+            np.mean(
+                [calibrate.level_ic(Job("drift_3", 0, 0.1, 0.68, s), size, SHAPE, errors, params) for s in range(3)]
+            )
+        )
+
+    assert planted(drift) - planted(0.0) == pytest.approx(0.1, rel=0.3)
+
+
+def test_a_large_effect_is_found_and_one_against_the_tone_is_told_from_it(params) -> None:
+    drift = calibrate.drift_of(0.1, "drift_3", 1.0, SHAPE, NO_ERRORS, params)
+    found = calibrate.judge(Job("drift_3", 0.03, 0.1, 1.0, 3), drift, SHAPE, NO_ERRORS, params)
+    assert (found["verdict"], found["informative"]) == ("improves", "yes") and found["gain"] > 0.02
+    against = calibrate.judge(Job("drift_3", 0.03, -0.1, 1.0, 3), -drift, SHAPE, NO_ERRORS, params)
+    # The models learn that the drift goes against the tone, so that sentiment helps as much; the signal has its sign.
+    assert (against["verdict"], against["informative"]) == ("improves", "hurts")
+
+
+def test_a_run_that_was_stopped_goes_on_and_judges_nothing_twice(params, tmp_path, monkeypatch) -> None:
+    todo = [Job("null_plain", 0.0, 0.0, 1.0, seed) for seed in range(3)]
+    errors = {1.0: NO_ERRORS}
+    first = calibrate.run_grid(todo[:2], tmp_path, SHAPE, errors, params, 1)
+    monkeypatch.setattr(calibrate, "judge", judged_before)
+    again = calibrate.run_grid(todo[:2], tmp_path, SHAPE, errors, params, 1)
+    assert len(first) == len(again) == 2
+    with pytest.raises(AssertionError, match="judged seed 2"):
+        calibrate.run_grid(todo, tmp_path, SHAPE, errors, params, 1)
+    assert len(pd.read_csv(tmp_path / "markets.csv")) == 2
+
+
+def judged_before(job: Job, *_: object) -> None:
+    raise AssertionError(f"judged seed {job.seed}")
+
+
+def test_the_grid_holds_every_kind_and_the_quick_one_is_part_of_the_full_one() -> None:
+    full, quick = jobs(True, CONFIRMED_FROM), jobs(False, CONFIRMED_FROM)
+    assert set(quick) < set(full) and len({job.seed for job in full}) == len(full)
+    assert min(job.seed for job in full) == CONFIRMED_FROM > max(job.seed for job in jobs(True, 0))
+    nulls = pd.DataFrame([job for job in full if job.planted == 0])
+    assert (nulls[nulls["other"] < LARGE].groupby("kind").size() == 200).all()
+    assert set(nulls["kind"]) == {kind.name for kind in NULLS} and all(k.name.startswith("null") for k in NULLS)
+    assert {kind.other for kind in NULLS} >= set(OTHERS)
+
+
+def rows(kind: str, planted: float, verdicts: dict[str, int], other: float = 0.03) -> list[dict]:
+    base = {"key": "k", "kind": kind, "other": other, "planted": planted, "reading": 0.68, "gain": 0.001}
+    base |= {"informative_mean": 0.02, "detectable": 0.012, "informative": "yes", "pays": "no evidence"}
+    return [{**base, "verdict": value, "seed": n} for value, count in verdicts.items() for n in range(count)]
+
+
+def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_the_bar() -> None:
+    done = pd.DataFrame(
+        rows("null_reversal", 0, {"improves": 1, "no evidence": 9})
+        + rows("null_reversal", 0, {"improves": 10}, other=LARGE)
+        + rows("drift_3", 0.02, {"improves": 8, "no evidence": 2}, other=0.06)
     )
+    false = false_answers(done).set_index(["kind", "other"])
+    row = false.loc[("null_reversal", "0.03")]
+    assert row["verdict +"] == 0.1 and row["verdict -"] == 0
+    assert (row["verdict + low"], row["verdict + high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
+    assert false.loc[("all kinds", "0 to 0.06"), "markets"] == 10 and not false.loc[("null_reversal", "0.12"), "barred"]
+    found = found_answers(done).iloc[0]
+    assert (found["verdict"], found["informative"], found["pays"]) == (0.8, 1.0, 0.0)
+    page = calibration_page(done, SHAPE, READING, CONFIRMED_FROM, None)
+    assert "| null_reversal | 0.03 | 10 | 10.0 (1.8 to 40.4) |" in page
+    assert "A lower end above 5%: all kinds (other effect 0 to 0.06): informative: yes" in page
+    assert calibration_picture(done)[:4] == b"\x89PNG"
 
 
-def test_a_market_that_prices_and_attention_forecast_says_nothing_more_of_tone(params):
-    rng = np.random.default_rng(0)
-    session = np.repeat(np.arange(400), 30)
-    names = ("price_return_1", "attention_count", "sentiment_level", "forward_return")
-    table = pd.DataFrame({"session": session, **{name: rng.normal(size=len(session)) for name in names}})
-    moved = calibrate.with_other_effects(table, 0.1)["forward_return"]
-    found = [np.corrcoef(moved, table[name])[0, 1] for name in names]
-    assert found[:3] == pytest.approx([-0.1, 0.1, 0.0], abs=0.03) and found[3] > 0.98
+def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
+    days = pd.bdate_range("2023-01-03", "2023-01-13")
+    prices = pd.concat(
+        [
+            pd.DataFrame(
+                {"ticker": t, "session": days, **dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)}
+            )
+            for t in "AB"
+        ]
+    )
+    stamps = ["2023-01-03T12:00", "2023-01-03T16:00", "2023-01-04T12:00", "2023-01-05T12:00", "2023-01-06T12:00"]
+    news = pd.DataFrame(
+        {
+            "published_at": pd.to_datetime(stamps, utc=True),
+            "ticker": list("AAABA"),
+            "headline": ["x", "y", "x", "x", "z"],
+        }
+    )
+    section = check_params(yaml.safe_load((ROOT / "params.yaml").read_text())).features
+    found = shape_of(news, prices, section, "XNYS")
+    assert (found.sessions, found.news, found.coverage) == (4, [1.0, 0.25], 0.5)
+    assert found.repeats == 0.2 and found.closed == 0.8  # "x" on A again; one headline within the session
+    assert json.loads(json.dumps(found.facts()))["top_five"] == 1.0

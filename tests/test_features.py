@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from finsentiment import params
 from finsentiment.arms import arm_of
+from finsentiment.backtest.table import FLAGS, OUTCOMES
 from finsentiment.errors import InputError
 from finsentiment.features import build as building
 from finsentiment.features import look_ahead
@@ -16,7 +17,9 @@ from finsentiment.features.columns import attention_features, lagged, price_feat
 from finsentiment.features.panel import to_panel
 from finsentiment.market.sessions import next_open, sessions_between
 
-SETTINGS = params.Features(horizon=1, window=5, half_life=1.0, surprise_window=5)
+SETTINGS = params.Features(
+    horizon=1, entry="open", latency=0, delisting_return=-0.3, window=5, half_life=1.0, surprise_window=5
+)
 SESSIONS = sessions_between("XNYS", pd.Timestamp("2023-06-01"), pd.Timestamp("2023-07-20"))
 
 
@@ -179,10 +182,61 @@ def test_a_gap_in_prices_stays_a_missing_session_and_shifts_nothing():
     assert a["session"].tolist() == SESSIONS[:6].tolist()
     expected = [np.nan, np.nan, np.log(1.1), np.nan, np.nan, np.log(14 / 13)]
     assert a["price_return_1"].to_numpy() == pytest.approx(expected, nan_ok=True)
-    forward = [0.1, np.nan, np.nan, 14 / 13 - 1, 15 / 14 - 1, np.nan]
+    forward = [0.1, 13 / 11 - 1, np.nan, 14 / 13 - 1, 15 / 14 - 1, np.nan]  # a halt is held until it ends
     assert a["forward_return"].to_numpy() == pytest.approx(forward, nan_ok=True)
+    assert a["forward_sessions"].to_numpy() == pytest.approx([1, 2, np.nan, 1, 1, np.nan], nan_ok=True)
+    assert a["tradable"].tolist() == [True, True, False, True, True, True]
     assert facts["price_gaps"] == 1 and facts["rows"] == 12 == facts["price_rows_in"] + 1
-    assert facts["rows_without_forward_return"] == 4
+    assert facts["rows_without_forward_return"] == 3
+
+
+def test_a_delisting_takes_the_return_that_is_given_on_the_last_price():
+    gone = [10.0, 12.0, 15.0, *[None] * 9]
+    prices = table_of({"A": gone, "B": [10.0] * 12})
+    news, scores = news_of(("2023-06-01T12:00Z", "B", 1.0), ("2023-06-08T12:00Z", "B", 1.0))
+    frame, facts = build_features(prices, news, scores, SETTINGS.model_copy(update={"horizon": 2}), "XNYS")
+    a = frame[frame["ticker"] == "A"]
+    # After session 2 the stock is gone: what is held then takes -30 % on the price of 15.
+    assert a["forward_return"].to_numpy() == pytest.approx([15 / 10 - 1, 15 * 0.7 / 12 - 1, 0.7 - 1])
+    assert a["forward_sessions"].tolist() == [2, 2, 2] and a["delists"].tolist() == [False, False, True]
+    assert facts["delisted"] == 1
+    late = table_of({"A": [10.0] * 8 + [None] * 4, "B": [10.0] * 12})
+    frame, facts = build_features(late, news, scores, SETTINGS, "XNYS")
+    assert facts["delisted"] == 0 and not frame["delists"].any(), "prices that come a few days late are no delisting"
+
+
+def test_news_within_the_latency_before_the_entry_waits_for_the_next_session():
+    prices = table_of({"A": [10.0] * 6, "B": [10.0] * 6})
+    stamps = (
+        "2023-06-01T12:00:00Z",
+        "2023-06-02T13:14:59Z",
+        "2023-06-06T13:15:00Z",
+        "2023-06-07T19:40:00Z",
+        "2023-06-08T12:00:00Z",
+    )
+    news, scores = news_of(*((stamp, "A", 1.0) for stamp in stamps))
+
+    def counted(**changes):
+        settings = SETTINGS.model_copy(update={"latency": 15, **changes})
+        frame = build(prices, news, scores, settings)
+        look_ahead.check_no_look_ahead(frame, prices, news, scores, settings, "XNYS", 2)
+        mine = frame[(frame["ticker"] == "A") & (frame["attention_covered"] == 1)]
+        return mine["session"].dt.strftime("%d").tolist()
+
+    # The open is at 13:30 UTC: a quarter of an hour before it is too late by no second.
+    assert counted() == ["01", "02", "07", "08"]
+    assert counted(latency=0) == ["01", "02", "06", "08"]
+    assert counted(entry="close") == ["01", "02", "06", "07", "08"]  # 19:40 is 20 minutes before the close
+
+
+def test_who_is_not_in_the_universe_of_a_session_is_not_ranked_in_it():
+    prices = table_of({"A": [10.0] * 6, "B": [10.0] * 6}).assign(universe=True)
+    prices.loc[(prices["ticker"] == "B") & (prices["session"] >= SESSIONS[3]), "universe"] = False
+    news, scores = news_of(("2023-06-01T12:00Z", "A", 1.0), ("2023-06-08T12:00Z", "A", 1.0))
+    frame, facts = build_features(prices, news, scores, SETTINGS, "XNYS")
+    ranked = frame.set_index(["ticker", "session"])["ranked"]
+    assert ranked["A"].all() and ranked["B"].tolist() == [True] * 3 + [False] * 3
+    assert facts["rows_outside_universe"] == 3 and facts["rows"] == 12
 
 
 def test_rows_cover_the_news_period_and_every_headline_is_accounted_for():
@@ -236,7 +290,7 @@ def test_the_check_finds_a_feature_that_peeks_one_session_ahead(monkeypatch):
             patch.setattr(building, name, peeking)
             leaking = build(prices, news, scores)
             with pytest.raises(
-                look_ahead.LookAhead, match="moves when what comes after that session's open is changed"
+                look_ahead.LookAhead, match="moves when what comes after that session's entry is changed"
             ):
                 look_ahead.check_no_look_ahead(leaking, prices, news, scores, SETTINGS, "XNYS", 4)
 
@@ -250,7 +304,7 @@ def test_each_reader_of_the_news_has_features_of_its_own():
 
 def test_every_column_belongs_to_an_arm_and_each_function_makes_its_own_arms_columns_alone():
     prices, news, scores = random_market(3)
-    fixed = {"session", "ticker", "tradable", "forward_return", *(f"return_{h}" for h in building.HORIZONS)}
+    fixed = {"session", "ticker", *FLAGS, *OUTCOMES}
     assert not [name for name in build(prices, news, scores) if name not in fixed and arm_of(name) is None]
     panel = to_panel(prices, "XNYS")
     nothing = np.zeros(panel.listed.shape)

@@ -45,7 +45,9 @@ def t_value(ic: pd.Series) -> float:
 
 def with_true_tone(simulation) -> pd.DataFrame:
     scores = simulation.truth.rename(columns={"truth": "fine_tuned"})
-    settings = params.Features(horizon=1, window=21, half_life=2.0, surprise_window=63)
+    settings = params.Features(
+        horizon=1, entry="open", latency=0, delisting_return=-0.3, window=21, half_life=2.0, surprise_window=63
+    )
     return build_features(simulation.prices, simulation.news, scores, settings, "XNYS")[0]
 
 

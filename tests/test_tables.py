@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from finsentiment import arms, params
-from finsentiment.backtest.table import to_table
+from finsentiment.backtest.table import FLAGS, OUTCOMES, PARTS, to_table
 from finsentiment.corpus import load as corpus_load
 from finsentiment.errors import InputError
 from finsentiment.features.build import build_features
@@ -56,11 +56,8 @@ def test_every_form_of_a_model_spec_has_a_loader() -> None:
     assert set(re.findall(r"(\w+):", pattern.replace("|", " "))) == set(base_models.FORMS)
 
 
-def test_every_arm_adds_to_one_that_comes_before_it() -> None:
-    known: list[str] = []
-    for name, arm in arms.ARMS.items():
-        assert arm.name == name and (arm.adds_to in known if known else arm.adds_to is None)
-        known.append(name)
+def test_every_arm_stands_under_its_name_and_no_prefix_is_part_of_another() -> None:
+    assert all(arm.name == name for name, arm in arms.ARMS.items()) and arms.BASE not in arms.ARMS
     prefixes = [arm.prefix for arm in arms.ARMS.values()]
     assert not [(a, b) for a in prefixes for b in prefixes if a != b and a.startswith(b)]
 
@@ -84,8 +81,8 @@ def test_scores_of_a_reader_that_no_list_knows_are_refused() -> None:
 
 
 def test_features_of_an_arm_that_no_list_knows_are_refused() -> None:
-    names = ["price_a", "attention_count", "fine_tuned_a", "finetuned_a", "return_1", "return_5", "return_21"]
-    rows = {name: np.zeros(1) for name in [*names, "forward_return", "tradable"]}
+    names = ["price_return_1", *PARTS, "attention_count", "fine_tuned_level", "finetuned_a"]
+    rows = {name: np.zeros(1) for name in [*names, *OUTCOMES, *FLAGS]}
     table = pd.DataFrame({"session": pd.Timestamp("2024-01-02"), "ticker": "A", **rows})
     with pytest.raises(InputError, match=r"a column 'finetuned_a' that belongs to no arm: expected one of price_\*, "):
         to_table(table, None, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finsentiment.backtest.run import paired_verdict
+from finsentiment.backtest.run import answer_questions
 from finsentiment.errors import InputError
 from finsentiment.features.build import build_features
 from finsentiment.market.checks import RawMarket, check_market
@@ -203,7 +203,7 @@ def verdict(news: pd.DataFrame, prices: pd.DataFrame, truth: pd.DataFrame, rule:
     scores = truth.rename(columns={"truth": "fine_tuned"})
     features, _ = build_features(found.prices, found.news, scores, params.features, "XNYS")
     quick = params.backtest.model_copy(update={"placebos": 39, "bootstrap_samples": 500})
-    return paired_verdict(features, quick, params.features.horizon, 1)[0]
+    return answer_questions(features, quick, params.features, 1).verdict
 
 
 def test_a_market_without_drift_improves_with_midnights_and_does_not_when_they_count_a_session_later() -> None:

@@ -13,12 +13,12 @@ from finsentiment.backtest.evidence import (
     rank_ic,
     superior_predictive_ability,
 )
-from finsentiment.backtest.placebos import rank_among_placebos, shift_in_time, shuffle_within
+from finsentiment.backtest.placebos import Places, rank_among_placebos
 from finsentiment.backtest.walkforward import expanding_folds, rank_target, walk_forward
 from finsentiment.errors import InputError
 from finsentiment.params import LightGBM
 
-SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=4, min_leaf=0.02, column_share=0.5, row_share=0.8, bins=63)
+SMALL = LightGBM(trees=10, learning_rate=0.1, leaves=[4], min_leaf=5, column_share=0.5, row_share=0.8, bins=63)
 quick = settings(max_examples=50, deadline=None)
 
 
@@ -56,6 +56,11 @@ def test_the_target_is_the_rank_within_the_session():
     np.testing.assert_allclose(rank_target(returns, session), expected)
 
 
+def walk(columns, target, session, folds, seeds, threads=1, params=SMALL, **more):
+    """The walk-forward of trees of one size, of labels that are known at the next session."""
+    return walk_forward(columns, target, session, session + 1, folds, params, [4], 1, seeds, threads, **more)[0]
+
+
 @pytest.fixture(scope="module")
 def panel():
     rng = np.random.default_rng(3)
@@ -66,11 +71,11 @@ def panel():
 
 def test_nothing_after_the_purge_moves_a_forecast(panel):
     columns, target, session, folds = panel
-    before = walk_forward(columns, target, session, folds, SMALL, [1, 2], 1).forecast(columns)
+    before = walk(columns, target, session, folds, [1, 2]).forecast()
     later_columns, later_target = columns.copy(), target.copy()
     later_target[session > folds[0][0][-1]] *= -1
     later_columns[session > folds[0][1][-1]] = 0
-    after = walk_forward(later_columns, later_target, session, folds, SMALL, [1, 2], 1).forecast(later_columns)
+    after = walk(later_columns, later_target, session, folds, [1, 2]).forecast()
     first = np.isin(session, folds[0][1])
     assert np.array_equal(before[first], after[first])
     assert not np.array_equal(before[session >= 30], after[session >= 30])
@@ -78,7 +83,7 @@ def test_nothing_after_the_purge_moves_a_forecast(panel):
 
 def test_threads_do_not_change_a_forecast_and_seeds_do(panel):
     def forecast(seeds, threads):
-        return walk_forward(*panel, SMALL, seeds, threads).forecast(panel[0])
+        return walk(*panel, seeds, threads).forecast()
 
     one = forecast([1, 2], 1)
     assert np.array_equal(one, forecast([1, 2], 2), equal_nan=True)
@@ -86,40 +91,54 @@ def test_threads_do_not_change_a_forecast_and_seeds_do(panel):
     assert np.isnan(one).tolist() == (panel[2] < 20).tolist()
 
 
-def test_what_a_row_would_have_been_forecast_with_another_rows_columns(panel):
-    columns, _, session, folds = panel
-    fitted = walk_forward(*panel, SMALL, [1, 2], 1)
-    source = np.random.default_rng(0).permutation(len(session))
-    np.testing.assert_array_equal(fitted.forecast_from_rows(columns)(source), fitted.forecast(columns[source]))
-    np.testing.assert_array_equal(fitted.forecast_from_rows(columns)(np.arange(len(session))), fitted.forecast(columns))
-    assert len(folds) > 1
+def test_a_label_that_takes_longer_trains_only_a_fold_that_begins_after_it(panel):
+    columns, target, session, folds = panel
+    late = session == 10  # known in the session before the first fold, where an embargo of one keeps it out
+    wild = np.where(late, 1e3, target)
+    ends = np.where(late, 19, session + 1)
+
+    def first_fold(values, label_end):
+        found = walk_forward(columns, values, session, label_end, folds, SMALL, [4], 1, [1], 1)[0]
+        return found.forecast()[np.isin(session, folds[0][1])]
+
+    without = first_fold(np.where(late, np.nan, target), session + 1)
+    np.testing.assert_array_equal(first_fold(wild, ends), without)
+    assert not np.array_equal(first_fold(wild, session + 1), without)
+
+
+def test_what_else_explains_the_target_is_not_learned_in_its_place(panel):
+    columns, target, session, folds = panel
+    twin = columns[:, :1] + np.random.default_rng(0).normal(0, 0.1, (len(columns), 1))
+    base = walk(columns[:, 1:2], target, session, folds, [1])
+
+    def explained(rows, left):
+        return columns[rows, 0] * np.polyfit(columns[rows, 0], left, 1)[0]
+
+    learned, kept_out = (walk(twin, target, session, folds, [1], onto=base, explained=e) for e in (None, explained))
+    tested = session >= 20
+    assert np.std(kept_out.forecast()[tested]) < np.std(learned.forecast()[tested]) / 2
 
 
 def test_gain_and_shapley_values_find_the_column_that_matters(panel):
-    fitted = walk_forward(*panel, SMALL, [1, 2], 1, explain=True)
-    for shares in (fitted.gain, fitted.shap):
-        assert shares.sum() == pytest.approx(1) and shares.argmax() == 0
+    for fold in walk(*panel, [1, 2], explain=True).folds:
+        for shares in (fold.gain, fold.shap):
+            assert shares.sum() == pytest.approx(1) and shares.argmax() == 0
 
 
 def test_models_on_top_of_others_learn_what_those_left_and_add_to_them(panel):
     columns, target, session, folds = panel
     slow = SMALL.model_copy(update={"trees": 150})
-    first = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1)
-    noise = walk_forward(columns[:, 1:2], target, session, folds, slow, [1], 1)
-    again = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1, onto=first)
-    onto = walk_forward(columns[:, :1], target, session, folds, slow, [1], 1, onto=noise)
+    first, noise = (walk(columns[:, [n]], target, session, folds, [1], params=slow) for n in (0, 1))
+    again = walk(columns[:, :1], target, session, folds, [1], params=slow, onto=first)
+    onto = walk(columns[:, :1], target, session, folds, [1], params=slow, onto=noise)
     tested = session >= 20
-    size = {name: np.std(f.forecast(columns[:, :1])[tested]) for name, f in (("again", again), ("onto", onto))}
-    assert size["again"] < size["onto"] / 2, "what the first models explain was learnt a second time"
-    train = np.isin(session, folds[0][0])
-    expected = first.trained[0] + again.folds[0][1][0].predict(columns[train, :1])
-    np.testing.assert_allclose(again.trained[0], expected)
+    assert np.std(again.forecast()[tested]) < np.std(onto.forecast()[tested]) / 2, "it was learned a second time"
 
 
 def test_a_fold_without_any_label_is_refused(panel):
     columns, target, session, folds = panel
     with pytest.raises(InputError, match="none of the first 17 sessions"):
-        walk_forward(columns, np.full_like(target, np.nan), session, folds, SMALL, [1], 1)
+        walk(columns, np.full_like(target, np.nan), session, folds, [1])
 
 
 def test_rank_ic_of_hand_checked_sessions():
@@ -172,12 +191,14 @@ def test_a_series_without_variance_has_no_evidence():
 
 
 @quick
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 99))
-def test_a_shuffle_gives_each_row_away_once_within_its_group(groups, seed):
-    group = np.array(groups)
-    shuffled = shuffle_within(group, np.random.default_rng(seed))
-    assert np.array_equal(group[shuffled], group)
-    assert sorted(shuffled) == list(range(len(group)))
+@given(st.lists(st.lists(st.integers(-1, 2), min_size=4, max_size=4), min_size=2, max_size=8), st.integers(0, 99))
+def test_a_shuffle_deals_each_score_out_once_within_its_group(groups, seed):
+    alike = np.array(groups) + 10 * np.arange(len(groups))[:, None]
+    scores = np.arange(alike.size, dtype=float).reshape(alike.shape)
+    shuffled = Places(alike, 1).shuffled(scores, np.random.default_rng(seed))
+    assert sorted(shuffled.ravel()) == list(range(alike.size))
+    assert np.array_equal(alike.ravel()[shuffled.astype(int).ravel()], alike.ravel())
+    assert np.array_equal(shuffled[0], scores[0]), "what comes before the first session was moved"
 
 
 def test_placebo_p_values_count_the_observed_and_the_ties():
@@ -187,10 +208,14 @@ def test_placebo_p_values_count_the_observed_and_the_ties():
     assert rank_among_placebos(0.0, np.array([])).p == 1
 
 
-def test_a_shift_in_time_keeps_tickers_and_order():
-    ticker = np.array([0, 1, 0, 1, 0, 2])
-    np.testing.assert_array_equal(shift_in_time(ticker, 1 / 3), [4, 3, 0, 1, 2, 5])
-    np.testing.assert_array_equal(shift_in_time(ticker, 2 / 3), [2, 3, 4, 1, 0, 5])
+def test_a_shift_in_time_moves_whole_sessions_far_and_keeps_their_order():
+    scores = np.arange(300.0).repeat(2).reshape(300, 2)
+    places = Places(np.zeros((300, 2), dtype=int), 20)
+    for seed in range(30):
+        moved = places.shifted(scores, np.random.default_rng(seed))
+        assert np.array_equal(moved[:, 0], moved[:, 1]) and np.array_equal(moved[:20], scores[:20])
+        by = int(np.argmin(moved[20:, 0]))
+        assert 63 <= by <= 280 - 63 and np.array_equal(np.roll(scores[20:, 0], by), moved[20:, 0])
 
 
 def test_the_best_of_many_without_merit_is_not_superior_and_one_with_merit_is():

@@ -55,7 +55,8 @@ def check_enough(
             f"there are {sessions} sessions with news and prices ({span}), expected at least {needed}: "
             f"{train_sessions} to train on (backtest.train_sessions), {MIN_IC_SESSIONS} to judge by; {remedy}"
         )
-    known = np.isfinite(forward_return(panel, horizon)[inside]).sum(axis=1)
+    returns, _ = forward_return(panel, horizon, "open", 0.0)
+    known = (np.isfinite(returns) & panel.ranked)[inside].sum(axis=1)
     judged = int((known[train_sessions:] >= min_tickers).sum())
     if judged < MIN_IC_SESSIONS:
         raise InputError(

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from finsentiment import params
-from finsentiment.arms import AGAINST, TESTED
-from finsentiment.backtest.table import fit_arms, to_table
+from finsentiment.arms import ATTENTION, PRICE, READERS, TESTED
+from finsentiment.backtest.forecasts import Forecast, Sentiment
+from finsentiment.backtest.table import FeatureTable, to_table
 from finsentiment.errors import InputError
 from finsentiment.features.build import build_features
 from finsentiment.features.panel import to_panel
@@ -52,8 +53,8 @@ def judge_movement(
 ) -> dict[str, Any]:
     """Accuracy and Matthews correlation on the test targets, by arm of the backtest, with 95 % intervals.
 
-    `gain` is what the fine-tuned model adds to attention, on the same resamples. The intervals are percentiles of a
-    bootstrap over whole sessions, whose stocks move together.
+    `gain` is what the fine-tuned model adds to prices and attention, on the same resamples. The intervals are
+    percentiles of a bootstrap over whole sessions, whose stocks move together.
 
     Raises
     ------
@@ -71,15 +72,28 @@ def judge_movement(
         )
     table = to_table(built, settings, section.horizon, seed)  # the rows are in its order already
     fold = (np.unique(table.session[day < TRAIN_END]), np.unique(table.session[test]))
-    table = replace(table, target=target - 0.5, folds=[fold])
-    _, forecasts = fit_arms(table, tuple(table.columns), threads)
+    table = replace(table, target=target - 0.5, label_end=table.session.astype(float), folds=[fold])
+    forecasts = _forecasts(table, threads)
 
     session = pd.factorize(table.session[test])[0]
     draws = np.random.default_rng(seed).integers(0, session.max() + 1, (settings.bootstrap_samples, session.max() + 1))
     found = {arm: _scores(values[test] > 0, target[test] == 1, session, draws) for arm, values in forecasts.items()}
-    gain = found[TESTED] - found[AGAINST]
+    gain = found[TESTED] - found[ATTENTION]
     facts = {"train": int(train.sum()), "test": int(test.sum()), "test_up_share": float(target[test].mean())}
     return facts | {"arms": {arm: _figures(values) for arm, values in found.items()}, "gain": _figures(gain)}
+
+
+def _forecasts(table: FeatureTable, threads: int) -> dict[str, np.ndarray]:
+    """Forecasts of every arm (rows,) by the smallest trees; the readers add to prices and the amount of news."""
+    size = [min(table.params.lightgbm.leaves)]
+    prices = table.fit(table.values(PRICE), size, threads)[0]
+    attention = table.fit(table.values(PRICE, ATTENTION), size, threads)[0]
+    readers = [arm for arm in table.columns if arm in READERS]
+    sentiment = Sentiment(table, readers)
+    base = Forecast(attention.forecast(), attention, [(ATTENTION, size[0])])
+    return {PRICE: prices.forecast(), ATTENTION: base.values} | {
+        arm: base.values + sentiment.add(arm, base, threads).values for arm in readers
+    }
 
 
 def _scores(said: np.ndarray, actual: np.ndarray, session: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -1,100 +1,86 @@
-"""Placebos: what the models gain from the same scores in places where they can't mean anything."""
+"""Placebos: the same scores in places where they can't mean anything, and where the real ones rank among them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-
-from finsentiment.arms import ATTENTION, TESTED
-from finsentiment.backtest.table import FeatureTable
-from finsentiment.backtest.walkforward import Fitted
 
 
 @dataclass(frozen=True)
 class Placebo:
-    """The observed difference beside those that sentiment of no meaning gives.
+    """The observed figure beside those that sentiment of no meaning gives.
 
-    `p` is the chance of a difference at least as high, `p_hurts` of one at least as low, if sentiment says
-    nothing; both count the observed difference itself, so they are at least 1 / (1 + len(differences)).
+    `p` is the chance of a figure at least as high, `p_hurts` of one at least as low, if sentiment says
+    nothing; both count the observed figure itself, so they are at least 1 / (1 + len(drawn)).
     """
 
     observed: float
-    differences: np.ndarray
+    drawn: np.ndarray
     p: float
     p_hurts: float
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where scores may be moved to, on a grid of S sessions x K tickers.
+
+    alike : (S, K) number of the group of rows whose scores may be dealt out among each other; -1 where there is no row
+    first : the first session that may be moved
+    """
+
+    alike: np.ndarray
+    first: int
+
+    def shuffled(self, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scores (S, K) dealt out anew within each group."""
+        group, values = self.alike[self.first :].ravel(), scores[self.first :].ravel()
+        moved = np.empty_like(values)
+        moved[self._in_order] = values[np.argsort(group + rng.random(len(group)))]
+        return np.concatenate([scores[: self.first], moved.reshape(-1, scores.shape[1])])
+
+    @cached_property
+    def _in_order(self) -> np.ndarray:
+        return np.argsort(self.alike[self.first :].ravel(), kind="stable")
+
+    def shifted(self, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scores (S, K) moved on in time, the last to the front: all by the same number of sessions.
+
+        By at least 63 sessions, or a third of them where there are fewer, so that scores keep their order and the
+        tickers keep their company.
+        """
+        sessions = len(scores) - self.first
+        least = min(63, sessions // 3)
+        by = rng.integers(least, max(sessions - least, least + 1))
+        return np.concatenate([scores[: self.first], np.roll(scores[self.first :], by, axis=0)])
+
+
 def run_placebos(
-    table: FeatureTable, tested: Fitted, against: np.ndarray, seed: int, threads: int
+    scores: np.ndarray, places: Places, figure: Callable[[np.ndarray], float], count: int, seed: int, threads: int
 ) -> tuple[Placebo, Placebo]:
-    """What the fitted models gain from sentiment, beside what they gain from the same scores in other places.
+    """`figure` of scores (S, K), beside `count` figures of them shuffled and as many of them shifted in time.
 
-    The models stay as they are, and only what they read on the sessions that they forecast changes: if sentiment
-    tells nothing of returns, the real rows are one draw among these. (Fitting anew for each would ask another
-    question, what columns without meaning do to the fit, which the paired interval answers.)
-
-    Shuffled: within a session the whole rows of sentiment columns are shuffled among the tickers with about as much
-    news (steps of a factor of 1.4) and the same coverage flags (the attention columns that hold nothing but 0 and 1).
-    Shuffled among all tickers, the real scores would tell who was in the news, and how much, and the placebo's would
-    not, so that an effect of attention could pass for one of sentiment. Shifted: every ticker's rows move on by the
-    same share of its sessions, at least 63 of them where there are enough, so that they keep their order and the
-    tickers keep their company.
-
-    Parameters
-    ----------
-    tested : the models of what sentiment adds
-    against : (rows,) forecasts without it
+    Shuffled: within a session, among the tickers that are alike. Among all tickers, the real scores would tell who was
+    in the news and whose price had moved, and the placebo's would not, so that an effect of attention or of past
+    returns could pass for one of sentiment. Shifted: they keep what scores have in common from one session to the next.
     """
-    forecast = tested.forecast_from_rows(table.values(TESTED))
-    names = table.columns[ATTENTION]
-    flags = [name for name in names if table.rows[name].isin([0, 1]).all()]
-    amount = np.floor(2 * np.log2(np.maximum(table.news_count, 0.5)))
-    alike = table.rows.groupby([table.session, amount, *flags]).ngroup().to_numpy()
-    reference = table.daily_ic(against)
-    least = min(63 / len(table.sessions), 1 / 3)
 
-    def gain(source: np.ndarray) -> float:
-        return float((table.daily_ic(against + forecast(source)) - reference).mean())
+    def drawn(kind: int, number: int) -> float:
+        move = (places.shuffled, places.shifted)[kind]
+        return figure(move(scores, np.random.default_rng([seed, number, kind])))
 
-    def shuffled(number: int) -> float:
-        return gain(shuffle_within(alike, np.random.default_rng([seed, number])))
-
-    def shifted(number: int) -> float:
-        rng = np.random.default_rng([seed, number, 1])
-        return gain(shift_in_time(table.ticker, rng.uniform(least, 1 - least)))
-
-    observed = gain(np.arange(len(table.rows)))
     with ThreadPoolExecutor(threads) as pool:
-        found = [np.array(list(pool.map(kind, range(table.params.placebos)))) for kind in (shuffled, shifted)]
-    shuffles, shifts = (rank_among_placebos(observed, differences) for differences in found)
-    return shuffles, shifts
+        found = [np.array(list(pool.map(lambda n, k=kind: drawn(k, n), range(count)))) for kind in (0, 1)]
+    observed = figure(scores)
+    shuffled, shifted = (rank_among_placebos(observed, values) for values in found)
+    return shuffled, shifted
 
 
-def shuffle_within(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which row each row gets when all are shuffled among the rows of the same `group`: (rows,) numbers."""
-    source = np.empty(len(group), dtype=int)
-    source[np.argsort(group, kind="stable")] = np.lexsort((rng.random(len(group)), group))
-    return source
-
-
-def rank_among_placebos(observed: float, differences: np.ndarray) -> Placebo:
-    """Rank the observed difference among those of the placebos (permutation p-values, Phipson and Smyth 2010)."""
-    count = 1 + len(differences)
-    p = (1 + int((differences >= observed).sum())) / count
-    return Placebo(observed, differences, p, (1 + int((differences <= observed).sum())) / count)
-
-
-def shift_in_time(ticker: np.ndarray, share: float) -> np.ndarray:
-    """Which row each row gets when each ticker's rows move on by `share` of their number, the last to the front.
-
-    Rows are in order of sessions; `ticker` is an array (rows,) of numbers. Tickers that are there throughout move on
-    by the same number of sessions; one with fewer rows moves on by fewer, so that none comes back to where it was.
-    """
-    order = np.argsort(ticker, kind="stable")
-    starts = np.flatnonzero(np.diff(ticker[order], prepend=-1))
-    source = np.empty(len(ticker), dtype=int)
-    for mine in np.split(order, starts[1:]):
-        source[mine] = np.roll(mine, round(share * len(mine)))
-    return source
+def rank_among_placebos(observed: float, drawn: np.ndarray) -> Placebo:
+    """Rank the observed figure among those of the placebos (permutation p-values, Phipson and Smyth 2010)."""
+    count = 1 + len(drawn)
+    p = (1 + int((drawn >= observed).sum())) / count
+    return Placebo(observed, drawn, p, (1 + int((drawn <= observed).sum())) / count)

@@ -1,10 +1,13 @@
 """Portfolios that follow a forecast, after costs.
 
 Capital is 1. Long-short: half of it long in the top fifth of the forecasts, half short in the bottom fifth.
-Long-only: all of it in the top fifth. Equal weights. They are traded at the open of every `horizon`-th session and
-held to the open at which the forward return ends, so that no two returns overlap. A ticker without a price at the
-open is not traded; a session with too few others holds nothing. Turnover is the sum of absolute changes of weight
-against the target of the trade before (drift in between is left out); the last position is closed at the end.
+Long-only: all of it in the top fifth. Equal weights. They are traded at every `horizon`-th session and held to the next
+trade, so that no two returns overlap. Turnover is the sum of absolute changes of weight against the target of the
+trade before (drift in between is left out); the last position is closed at the end.
+
+Nothing is traded without a price. A position in a stock that is halted is carried to its next price, and what it holds
+of the capital is missing elsewhere. A stock that is delisted takes a return that is given on its last price; a short
+position earns nothing from it. No cost is charged for either.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from scipy.stats import rankdata
 
 from finsentiment.backtest.evidence import bootstrap, interval
 
@@ -38,49 +41,79 @@ class Portfolio:
         return np.cumprod(1 + self.net(cost_bps))
 
 
-def weights_of(forecast: np.ndarray, session: np.ndarray, min_tickers: int, short: bool) -> np.ndarray:
-    """Weights of the rows of each session: shape (rows,), in absolute value summing to 1, and with `short` to 0.
+@dataclass(frozen=True)
+class Prices:
+    """What positions can be opened and closed at, on a grid of S sessions x K tickers.
 
-    Equal forecasts get equal weights, the mean over all ways to order them: a forecast without an opinion
-    holds nothing. Sessions with fewer than `min_tickers` rows hold nothing.
+    price : NaN where a stock does not trade
+    delists : True in the last session of a stock that is delisted
+    delisting_return : on its last price
     """
-    by_session = pd.Series(forecast).groupby(session)
-    place, count = by_session.rank(method="first"), by_session.transform("size")
+
+    price: np.ndarray
+    delists: np.ndarray
+    delisting_return: float
+
+    def marks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The last price so far (S x K), what a delisting does included, for long positions and for short ones."""
+        known = ~np.isnan(self.price)
+        last = np.maximum.accumulate(np.where(known, np.arange(len(known))[:, None], 0))
+        mark = np.take_along_axis(self.price, last, axis=0)
+        gone = self.gone()
+        short = max(self.delisting_return, 0.0)
+        return mark * np.where(gone, 1 + self.delisting_return, 1), mark * np.where(gone, 1 + short, 1)
+
+    def gone(self) -> np.ndarray:
+        """Whether a stock is delisted by now (S x K): from the session after its last."""
+        after = np.maximum.accumulate(self.delists)
+        return np.concatenate([np.zeros_like(after[:1]), after[:-1]])
+
+
+def weights_of(forecast: np.ndarray, min_tickers: int, short: bool) -> np.ndarray:
+    """Weights of each session's tickers (T x K), in absolute value summing to 1, and with `short` to 0.
+
+    `forecast` is NaN where a ticker can't be bought. Equal forecasts get equal weights, the mean over all ways to order
+    them: a forecast without an opinion holds nothing. Sessions with fewer than `min_tickers` tickers hold nothing.
+    """
+    known = ~np.isnan(forecast)
+    count = known.sum(axis=1, keepdims=True)
+    filled = np.where(known, forecast, np.inf)
+    first, last = (rankdata(filled, axis=1, method=method) for method in ("min", "max"))
+    last = np.minimum(last, count)  # an infinite forecast is no forecast
     side = np.maximum(np.floor(count * SIDE), 1)
-    top, bottom = (place > count - side).astype(float), (place <= side).astype(float)
+    tied = np.maximum(last - first + 1, 1)
+    top = np.clip(last - (count - side), 0, tied) / tied
+    bottom = np.clip(side - (first - 1), 0, tied) / tied
     weight = (top - bottom) / (2 * side) if short else top / side
-    tied = weight.where(count >= min_tickers, 0.0).groupby([session, forecast]).transform("mean")
-    return tied.to_numpy()
+    return np.where(known & (count >= min_tickers), weight, 0.0)
 
 
 def trade_forecast(
-    forecast: np.ndarray,
-    forward_return: np.ndarray,
-    tradable: np.ndarray,
-    session: np.ndarray,
-    ticker: np.ndarray,
-    horizon: int,
-    min_tickers: int,
-    short: bool,
+    forecast: np.ndarray, prices: Prices, first: int, horizon: int, min_tickers: int, short: bool
 ) -> Portfolio:
-    """Trade on a forecast; all arrays have shape (rows,), rows without a forecast are before the first trade.
+    """Trade on a forecast (S x K, NaN where there is none) from the session `first` on.
 
-    Nothing is bought that has no open to buy at (`tradable`), which is known at the time. Whether there will be
-    an open to sell at is not known then: a position without one is carried at what was paid. The last `horizon`
-    sessions, which end after the data, are not traded. `short` makes it long-short, else it is long-only.
+    `short` makes it long-short, else it is long-only. A holding period that would end after the data is not begun.
     """
-    tested = ~np.isnan(forecast) & (session <= session[~np.isnan(forward_return)].max())
-    traded_sessions = np.unique(session[tested])[::horizon]
-    rows = tested & tradable & np.isin(session, traded_sessions)
-    weight = weights_of(forecast[rows], session[rows], min_tickers, short)
-    held = pd.DataFrame({"session": session[rows], "ticker": ticker[rows], "weight": weight})
-    weights = held.pivot(index="session", columns="ticker", values="weight").reindex(traded_sessions).fillna(0.0)
-    earned = weight * np.nan_to_num(forward_return[rows])
-    gross = np.bincount(np.searchsorted(traded_sessions, session[rows]), earned, len(weights))
-    path = np.vstack([np.zeros(weights.shape[1]), weights.to_numpy(), np.zeros(weights.shape[1])])
-    turnover = np.abs(np.diff(path, axis=0)).sum(axis=1)
-    turnover[-2] += turnover[-1]
-    return Portfolio(traded_sessions, gross, turnover[:-1])
+    traded = np.arange(first, len(forecast) - horizon, horizon)
+    can = ~np.isnan(prices.price)
+    target = weights_of(np.where(can, forecast, np.nan)[traded], min_tickers, short)
+    long_marks, short_marks = prices.marks()
+    gone = prices.gone()
+    held = np.zeros(forecast.shape[1])
+    gross, turnover = np.zeros(len(traded)), np.zeros(len(traded))
+    for number, session in enumerate(traded):
+        held = np.where(gone[session], 0.0, held)
+        stuck = np.where(can[session], 0.0, held)
+        wanted = target[number] * (1 - np.abs(stuck).sum()) + stuck
+        turnover[number] = np.abs(wanted - held).sum()
+        held = wanted
+        for marks, side in ((long_marks, held > 0), (short_marks, held < 0)):
+            gross[number] += (held[side] * (marks[session + horizon, side] / marks[session, side] - 1)).sum()
+    if len(traded):
+        end = traded[-1] + horizon
+        turnover[-1] += np.abs(np.where(can[end] & ~gone[end], held, 0.0)).sum()
+    return Portfolio(traded, gross, turnover)
 
 
 def sharpe(returns: np.ndarray, periods: float) -> float:

@@ -1,58 +1,78 @@
-"""Does sentiment improve the forecast? The backtest from the features to the verdict, without disk access."""
+"""From the features to three answers and their evidence, without disk access."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from finsentiment.arms import AGAINST, ATTENTION, PRICE, READERS, TESTED, TRUTH
+from finsentiment.arms import ATTENTION, BASE, PRICE, READERS, TESTED, TRUTH
 from finsentiment.backtest.enough import MIN_IC_SESSIONS
-from finsentiment.backtest.evidence import Estimate, deflated_sharpe, estimate_mean, superior_predictive_ability
-from finsentiment.backtest.placebos import Placebo, run_placebos
-from finsentiment.backtest.portfolio import Portfolio, portfolio_metrics, sharpe, trade_forecast
-from finsentiment.backtest.table import FeatureTable, fit_arms, to_table
-from finsentiment.backtest.verdict import Evidence, beyond_chance, decide_verdict, verdict_in_words
+from finsentiment.backtest.evidence import Estimate, deflated_sharpe, superior_predictive_ability
+from finsentiment.backtest.forecasts import Forecast, Sentiment, fit_bases
+from finsentiment.backtest.placebos import Placebo
+from finsentiment.backtest.portfolio import Portfolio, portfolio_metrics, sharpe
+from finsentiment.backtest.profile import profile_signal
+from finsentiment.backtest.questions import Asker, ask_improves, ask_informative, ask_pays, prices_of, trade
+from finsentiment.backtest.table import FeatureTable, to_table
+from finsentiment.backtest.verdict import (
+    Answer,
+    Evidence,
+    Value,
+    answers_in_words,
+    decide_answer,
+    decide_verdict,
+    detectable,
+)
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
-from finsentiment.params import Backtest
+from finsentiment.params import Backtest, Features
 
 NEWS_COUNTS = {"no news": (0, 0), "one headline": (1, 1), "more": (2, np.inf)}
+TOP_FIFTH = 1.4
+"""Mean of a standard normal above its 0.8 quantile: an IC of 1 earns the long-short portfolio, which has
+half of its capital on each side, this many standard deviations of the returns within a session."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a backtest found: `metrics` (the verdict and a tree of figures) and the tables behind the plots.
+    """What a backtest found: `metrics` (the answers and a tree of figures) and the tables behind the plots.
 
-    words : the verdict as a sentence
-
-    ic : session, the cumulative rank IC of each arm
-    equity : session, the equity of each arm's long-short portfolio and of the tested arm's long-only one, from 1
-    placebo : kind, placebo, difference
-    importance : arm, feature, gain_share, shap_share
+    words : the answers in sentences, one line for each question
+    tables : by name
+        ic : session, the cumulative rank IC of each arm and of the base
+        equity : session, the equity of each arm's long-short portfolio and of the tested arm's long-only one, from 1
+        placebo : question, kind, placebo, drawn
+        importance : arm, feature, gain_share, shap_share
+        and those of `profile_signal`
     """
 
     words: str
     metrics: dict[str, Any]
-    ic: pd.DataFrame
-    equity: pd.DataFrame
-    placebo: pd.DataFrame
-    importance: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
 
 
-def run_backtest(features: pd.DataFrame, params: Backtest, horizon: int, seed: int, threads: int) -> Result:
-    """Backtest every arm and decide whether sentiment improves the forecast.
+@dataclass(frozen=True)
+class Answers:
+    """The three answers, and the evidence that each rests on."""
+
+    verdict: Value
+    informative: Answer
+    pays: Answer
+    evidence: dict[str, Evidence]
+    gain: float
+
+
+def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, seed: int, threads: int) -> Result:
+    """Backtest every arm and answer whether sentiment is informative, improves the forecast, and pays.
 
     Parameters
     ----------
-    features : one row per session and ticker, in any order: `session`, `ticker`, numeric columns with the prefixes
-        of the arms, `tradable` (there is an open to enter at), `forward_return`, the return from the
-        open of the session to the open `horizon` sessions later (a fraction, NaN where unknown), and the same for
-        the `HORIZONS` as `return_1`, …
-    params : the section `backtest`
-    horizon : in sessions
+    features : the table of `finsentiment.features.build.feature_table`, rows in any order
+    params, section : the sections `backtest` and `features` of the parameters
     threads : fits that run at once; the result doesn't depend on it
 
     Raises
@@ -61,97 +81,118 @@ def run_backtest(features: pd.DataFrame, params: Backtest, horizon: int, seed: i
         where columns are missing, a session and ticker come twice, a value is infinite, or there are too few
         sessions to train on or to judge by
     """
-    table = to_table(features, params, horizon, seed)
-    fitted, forecasts = fit_arms(table, tuple(table.columns), threads, explain=True)
+    table = to_table(features, params, section.horizon, seed)
+    bases = fit_bases(table, threads, explain=True)
+    readers = [arm for arm in table.columns if arm in READERS]
+    sentiment = Sentiment(table, readers)
+    added = {arm: sentiment.add(arm, bases[BASE], threads, explain=True) for arm in readers}
+    forecasts = {name: base.values for name, base in bases.items()}
+    forecasts |= {arm: bases[BASE].values + increment.values for arm, increment in added.items()}
     ic = _comparable(table, forecasts)
+    asker = Asker(table, seed, threads)
+    informative, partial = ask_informative(asker)
+    improves, _ = ask_improves(asker, added[TESTED].values)
+    found = _answers(asker, bases, added[TESTED], informative, improves, float((ic[TESTED] - ic[BASE]).mean()), section)
 
-    def judge(series: pd.Series, ahead: int = horizon) -> Estimate:
-        return estimate_mean(series.to_numpy(), ahead, params.bootstrap_samples, params.significance, seed)
+    def judge(series: pd.Series, ahead: int = section.horizon) -> Estimate:
+        return asker.estimate(series.to_numpy(), ahead)
 
-    ics = {arm: judge(ic[arm]) for arm in ic}
-    gains = {ATTENTION: judge(ic[ATTENTION] - ic[PRICE])}
-    gains |= {arm: judge(ic[arm] - ic[AGAINST]) for arm in table.columns if arm in READERS}
-    found = Evidence(gains[TESTED], *run_placebos(table, fitted[TESTED], forecasts[AGAINST], seed, threads))
-    value = decide_verdict(found, params.significance)
-    trades = {(arm, kind): _trade(table, forecasts[arm], horizon, kind) for arm in fitted for kind in (True, False)}
-    costs = sorted({params.cost_bps, *params.other_costs_bps})
-
-    def money(portfolio: Portfolio) -> dict[str, Any]:
-        return portfolio_metrics(portfolio, horizon, costs, params.bootstrap_samples, params.significance, seed)
-
-    untrue = [arm for arm in ic if arm != TRUTH]  # nobody can trade on the truth, so it is no trial
+    prices = prices_of(table, section.delisting_return)
+    trades = {
+        (arm, short): trade(table, table.grid(values), prices, short)
+        for arm, values in forecasts.items()
+        for short in (True, False)
+    }
+    untrue = [arm for arm in forecasts if arm != TRUTH]  # nobody can trade on the truth, so it is no trial
     ratios = [sharpe(trades[arm, True].net(params.cost_bps), 1) for arm in untrue]
     trials = len(untrue) + params.trials_before
+    profile, profile_tables = profile_signal(table, partial, asker)
+    gains = {arm: judge(ic[arm] - ic[BASE]) for arm in readers}
     metrics = {
-        "verdict": value,
-        "interval": 1 - params.significance,
-        "ic": {arm: asdict(figures) for arm, figures in ics.items()},
+        "verdict": found.verdict,
+        "interval": 1 - asker.level,
+        "questions": {
+            name: _question_metrics(found, name, table, evidence) for name, evidence in found.evidence.items()
+        },
+        "ic": {arm: asdict(judge(ic[arm])) for arm in ic},
         "gain": {arm: asdict(figures) for arm, figures in gains.items()},
-        "placebo": {kind: _placebo_metrics(getattr(found, kind)) for kind in ("shuffled", "shifted")},
+        "gain_over": {
+            TESTED: {arm: asdict(judge(ic[TESTED] - ic[arm])) for arm in (PRICE, ATTENTION)},
+            ATTENTION: {PRICE: asdict(judge(ic[ATTENTION] - ic[PRICE]))},
+        },
+        "base": dict(Counter(f"{arm}, {leaves} leaves" for arm, leaves in bases[BASE].names)),
         "spa_p": superior_predictive_ability(
-            ic[[AGAINST, *(arm for arm in untrue if arm in READERS)]], AGAINST, params.bootstrap_samples, seed
+            ic[[BASE, *(arm for arm in untrue if arm in READERS)]], BASE, params.bootstrap_samples, seed
         ),
         "deflated_sharpe": deflated_sharpe(trades[TESTED, True].net(params.cost_bps), ratios, trials),
         "trials": trials,
         "portfolio": {
-            arm: {"long_short": money(trades[arm, True]), "long_only": money(trades[arm, False])} for arm in fitted
+            arm: {
+                kind: portfolio_metrics(
+                    trades[arm, short],
+                    section.horizon,
+                    sorted({params.cost_bps, *params.other_costs_bps}),
+                    params.bootstrap_samples,
+                    asker.level,
+                    seed,
+                )
+                for kind, short in (("long_short", True), ("long_only", False))
+            }
+            for arm in forecasts
         },
-        "ic_by": _slices(table, forecasts, judge),
+        "gain_by": _slices(table, forecasts, judge),
+        "profile": profile,
         "counts": {
             "folds": len(table.folds),
             "rows": len(table.rows),
-            "rows_without_forward_return": int(np.isnan(table.outcome).sum()),
+            "rows_without_forward_return": int(table.rows["forward_return"].isna().sum()),
             "sessions": len(table.sessions),
             "sessions_before_first_forecast": params.train_sessions,
             "sessions_below_min_tickers": len(table.sessions) - params.train_sessions - len(ic),
             "sessions_with_ic": len(ic),
         },
     }
-    curves = {arm: trades[arm, True] for arm in fitted} | {f"{TESTED}_long_only": trades[TESTED, False]}
-    equity = {name: pd.Series(p.equity(params.cost_bps), index=p.session) for name, p in curves.items()}
     return Result(
-        words=verdict_in_words(value, ics[TESTED].mean, ics[AGAINST].mean, found, params.significance),
+        words=answers_in_words(metrics),
         metrics=metrics,
-        ic=_by_session({arm: ic[arm].cumsum() for arm in ic}, table.sessions),
-        equity=_by_session(equity, table.sessions),
-        placebo=pd.concat(
-            [
-                pd.DataFrame({"kind": kind, "placebo": range(params.placebos), "difference": placebo.differences})
-                for kind, placebo in (("shuffled", found.shuffled), ("shifted", found.shifted))
-            ]
-        ),
-        importance=pd.concat(
-            [
-                pd.DataFrame(
-                    {
-                        "arm": arm,
-                        "feature": table.columns[arm],
-                        "gain_share": fitted[arm].gain,
-                        "shap_share": fitted[arm].shap,
-                    }
-                )
-                for arm in fitted
-            ],
-            ignore_index=True,
-        ),
+        tables={
+            "ic": _by_session({arm: ic[arm].cumsum() for arm in ic}, table.sessions),
+            "equity": _equity(trades, params.cost_bps, table.sessions),
+            "placebo": _placebo_table(found.evidence),
+            "importance": _importance(table, bases, added),
+            **profile_tables,
+        },
     )
 
 
-def paired_verdict(features: pd.DataFrame, params: Backtest, horizon: int, seed: int) -> tuple[str, Estimate]:
-    """The verdict alone, by the same steps as `run_backtest`, on one thread; what can't change it is left out."""
-    table = to_table(features, params, horizon, seed)
-    fitted, forecasts = fit_arms(table, (PRICE, AGAINST, TESTED), threads=1)
-    ic = _comparable(table, forecasts)
-    series = (ic[TESTED] - ic[AGAINST]).to_numpy()
-    difference = estimate_mean(series, horizon, params.bootstrap_samples, params.significance, seed)
-    if not beyond_chance(difference, params.significance):
-        return "no evidence", difference
-    found = Evidence(difference, *run_placebos(table, fitted[TESTED], forecasts[AGAINST], seed, threads=1))
-    return decide_verdict(found, params.significance), difference
+def answer_questions(features: pd.DataFrame, params: Backtest, section: Features, seed: int) -> Answers:
+    """The three answers alone, by the steps of `run_backtest`, on one thread; what can't change them is left out."""
+    table = to_table(features, params, section.horizon, seed)
+    bases = fit_bases(table, threads=1)
+    added = Sentiment(table, [TESTED]).add(TESTED, bases[BASE], threads=1)
+    ic = _comparable(table, {BASE: bases[BASE].values, TESTED: bases[BASE].values + added.values})
+    asker = Asker(table, seed, threads=1, thorough=False)
+    informative, _ = ask_informative(asker)
+    improves, _ = ask_improves(asker, added.values)
+    return _answers(asker, bases, added, informative, improves, float((ic[TESTED] - ic[BASE]).mean()), section)
+
+
+def _answers(
+    asker: Asker,
+    bases: dict[str, Forecast],
+    added: Forecast,
+    informative: Evidence,
+    improves: Evidence,
+    gain: float,
+    section: Features,
+) -> Answers:
+    pays = ask_pays(asker, bases, added.values, section.delisting_return)
+    evidence = {"informative": informative, "improves": improves, "pays": pays}
+    return Answers(decide_verdict(improves, gain), decide_answer(informative), decide_answer(pays), evidence, gain)
 
 
 def _comparable(table: FeatureTable, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Daily rank ICs of all arms on the sessions where each has one."""
+    """Daily rank ICs of all forecasts on the sessions where each has one."""
     every = pd.DataFrame({arm: table.daily_ic(forecast) for arm, forecast in forecasts.items()})
     ic, params = every.dropna(), table.params
     if len(ic) < MIN_IC_SESSIONS:
@@ -163,49 +204,78 @@ def _comparable(table: FeatureTable, forecasts: dict[str, np.ndarray]) -> pd.Dat
     return ic
 
 
-def _trade(table: FeatureTable, forecast: np.ndarray, horizon: int, short: bool) -> Portfolio:
-    tradable = table.rows["tradable"].to_numpy(bool)
-    return trade_forecast(
-        forecast, table.outcome, tradable, table.session, table.ticker, horizon, table.params.min_tickers, short
-    )
+def _question_metrics(found: Answers, name: str, table: FeatureTable, evidence: Evidence) -> dict[str, Any]:
+    """The answer and what it rests on; of a partial rank IC also the smallest that would have been found."""
+    answer = {"informative": found.informative, "improves": found.verdict, "pays": found.pays}[name]
+    figures: dict[str, Any] = {"answer": answer, **asdict(evidence.estimate)}
+    figures |= {kind: _placebo_metrics(getattr(evidence, kind)) for kind in ("shuffled", "shifted")}
+    figures["detectable"] = detectable(evidence)
+    if name != "pays":
+        daily = table.column("return_1")
+        spread = float(pd.Series(np.where(table.ranked, daily, np.nan)).groupby(table.session).std().mean())
+        figures["detectable_bps"] = figures["detectable"] * spread * TOP_FIFTH * 1e4
+    return figures
 
 
 def _slices(table: FeatureTable, forecasts: dict[str, np.ndarray], judge: Any) -> dict[str, Any]:
-    """Where the tested arm's forecast is any good: mean rank IC by horizon, by year and by how much news there is.
+    """What sentiment adds to the mean rank IC of the base by horizon, by year and by how much news there is.
 
     None where too few sessions have enough tickers to say.
     """
-    forecast = forecasts[TESTED]
     count = table.news_count
     year = pd.DatetimeIndex(table.rows["session"]).year
-    horizons = {str(h): table.daily_ic(forecast, table.rows[f"return_{h}"].to_numpy(float)) for h in HORIZONS}
-    news = {
-        name: table.daily_ic(forecast, rows=(count >= low) & (count <= high))
-        for name, (low, high) in NEWS_COUNTS.items()
-    }
-    tested = np.unique(year[table.session >= table.params.train_sessions])
-    years = {str(y): table.daily_ic(forecast, rows=year == y) for y in tested}
 
-    def mean(series: pd.Series, *ahead: int) -> dict[str, Any] | None:
-        known = series.dropna()
+    def gain(*ahead: int, outcome: np.ndarray | None = None, rows: np.ndarray | None = None) -> dict[str, Any] | None:
+        with_it, without = (table.daily_ic(forecasts[arm], outcome, rows) for arm in (TESTED, BASE))
+        known = (with_it - without).dropna()
         return {**asdict(judge(known, *ahead)), "sessions": len(known)} if len(known) >= MIN_IC_SESSIONS else None
 
+    tested = np.unique(year[table.session >= table.params.train_sessions])
     return {
-        "horizon": {name: mean(series, int(name)) for name, series in horizons.items()},
-        "news": {name: mean(series) for name, series in news.items()},
-        "year": {name: mean(series) for name, series in years.items()},
+        "horizon": {str(h): gain(h, outcome=table.column(f"return_{h}")) for h in HORIZONS},
+        "news": {name: gain(rows=(count >= low) & (count <= high)) for name, (low, high) in NEWS_COUNTS.items()},
+        "year": {str(y): gain(rows=year == y) for y in tested},
     }
 
 
 def _placebo_metrics(placebo: Placebo) -> dict[str, Any]:
-    mean = float(placebo.differences.mean()) if len(placebo.differences) else None
+    mean = float(placebo.drawn.mean()) if len(placebo.drawn) else None
     return {
-        "count": len(placebo.differences),
-        "observed": placebo.observed,
+        "count": len(placebo.drawn),
+        "beaten": int((placebo.drawn < placebo.observed).sum()),
         "mean": mean,
         "p": placebo.p,
         "p_hurts": placebo.p_hurts,
     }
+
+
+def _placebo_table(evidence: dict[str, Evidence]) -> pd.DataFrame:
+    parts = []
+    for question, found in evidence.items():
+        for kind, placebo in (("shuffled", found.shuffled), ("shifted", found.shifted)):
+            numbers = range(len(placebo.drawn))
+            parts.append(pd.DataFrame({"question": question, "kind": kind, "placebo": numbers, "drawn": placebo.drawn}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _importance(table: FeatureTable, bases: dict[str, Forecast], added: dict[str, Forecast]) -> pd.DataFrame:
+    names = {PRICE: table.columns[PRICE], ATTENTION: [*table.columns[PRICE], *table.columns[ATTENTION]]}
+    names |= {arm: table.columns[arm] for arm in added}
+    parts = []
+    for arm, columns in names.items():
+        folds = {**bases, **added}[arm].fitted.folds
+        shares = {
+            "gain_share": np.mean([fold.gain for fold in folds], axis=0),
+            "shap_share": np.mean([fold.shap for fold in folds], axis=0),
+        }
+        parts.append(pd.DataFrame({"arm": arm, "feature": columns, **shares}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _equity(trades: dict[tuple[str, bool], Portfolio], cost_bps: float, sessions: pd.Index) -> pd.DataFrame:
+    curves = {arm: portfolio for (arm, short), portfolio in trades.items() if short}
+    curves[f"{TESTED}_long_only"] = trades[TESTED, False]
+    return _by_session({name: pd.Series(p.equity(cost_bps), index=p.session) for name, p in curves.items()}, sessions)
 
 
 def _by_session(series: dict[str, pd.Series], sessions: pd.Index) -> pd.DataFrame:

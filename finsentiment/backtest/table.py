@@ -1,4 +1,4 @@
-"""The features as arrays, checked and laid out for the arms, and the models of one arm or all."""
+"""The features as arrays, checked and laid out for all that judges them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from finsentiment.arms import AGAINST, ARMS, PRICE, TESTED, arm_of
+from finsentiment.arms import ARMS, ATTENTION, PRICE, SIGNAL, arm_of
 from finsentiment.backtest.evidence import rank_ic
-from finsentiment.backtest.walkforward import Fitted, Fold, expanding_folds, rank_target, walk_forward
+from finsentiment.backtest.walkforward import Explained, Fitted, Fold, expanding_folds, rank_target, walk_forward
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
 from finsentiment.params import Backtest
@@ -17,14 +17,24 @@ from finsentiment.params import Backtest
 COUNT = "attention_count"
 """The column from which the number of headlines is known: log(1 + number)."""
 
+PAST_RETURN = "price_return_1"
+"""The column by which tickers are alike in their past return."""
+
+PARTS = ("price_overnight", "price_intraday")
+"""The columns of a row that hold the two parts of the session before."""
+
+OUTCOMES = ("forward_return", "forward_sessions", "entry_price", "entry_gap", *(f"return_{h}" for h in HORIZONS))
+FLAGS = ("tradable", "ranked", "delists")
+
 
 @dataclass(frozen=True)
 class FeatureTable:
     """The features as arrays, rows sorted by session and ticker, with what all arms share.
 
-    columns : names of the columns that each arm adds
+    columns : names of the columns of each arm
     session, ticker : (rows,) numbers; `sessions` are the dates
-    outcome, target : (rows,) forward returns, and their ranks within the session
+    outcome, target : (rows,) forward returns, and their ranks within the session; NaN in rows that are not ranked
+    label_end : (rows,) the session in which the outcome is known
     """
 
     rows: pd.DataFrame
@@ -34,8 +44,10 @@ class FeatureTable:
     ticker: np.ndarray
     outcome: np.ndarray
     target: np.ndarray
+    label_end: np.ndarray
     folds: list[Fold]
     seeds: list[int]
+    horizon: int
     params: Backtest
 
     @property
@@ -43,22 +55,56 @@ class FeatureTable:
         """Number of headlines that count for each row."""
         return np.rint(np.expm1(self.rows[COUNT].to_numpy(float)))
 
-    def values(self, arm: str) -> np.ndarray:
-        """The columns that an arm adds, (rows, columns)."""
-        return self.rows[self.columns[arm]].to_numpy(float)
+    @property
+    def ranked(self) -> np.ndarray:
+        """Rows of tickers in the universe."""
+        return self.rows["ranked"].to_numpy(bool)
 
-    def fit(self, arm: str, onto: Fitted | None, threads: int, explain: bool = False) -> Fitted:
-        """Models of what the arm's columns add to `onto`."""
-        settings, columns = self.params.lightgbm, self.values(arm)
+    def values(self, *arms: str) -> np.ndarray:
+        """The columns of these arms, (rows, columns)."""
+        return self.rows[[name for arm in arms for name in self.columns[arm]]].to_numpy(float)
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of numbers, (rows,)."""
+        return self.rows[name].to_numpy(float)
+
+    def grid(self, values: np.ndarray, missing: float = np.nan) -> np.ndarray:
+        """Values (rows,) on a grid of sessions x tickers, `missing` where there is no row."""
+        grid = np.full((len(self.sessions), int(self.ticker.max()) + 1), missing)
+        grid[self.session, self.ticker] = values
+        return grid
+
+    def fit(
+        self,
+        columns: np.ndarray,
+        leaves: list[int],
+        threads: int,
+        onto: Fitted | None = None,
+        explained: Explained | None = None,
+        explain: bool = False,
+    ) -> list[Fitted]:
+        """`walk_forward` of columns (rows, features) with what all arms share."""
         return walk_forward(
-            columns, self.target, self.session, self.folds, settings, self.seeds, threads, onto, explain
+            columns,
+            self.target,
+            self.session,
+            self.label_end,
+            self.folds,
+            self.params.lightgbm,
+            leaves,
+            self.params.embargo,
+            self.seeds,
+            threads,
+            onto,
+            explained,
+            explain,
         )
 
     def daily_ic(
         self, forecast: np.ndarray, outcome: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> pd.Series:
         """Rank IC by session number from the first forecast on, against `outcome` and on `rows` (all if None)."""
-        outcome = self.outcome if outcome is None else outcome
+        outcome = self.outcome if outcome is None else np.where(self.ranked, outcome, np.nan)
         outcome = outcome if rows is None else np.where(rows, outcome, np.nan)
         tested = self.session >= self.params.train_sessions
         return rank_ic(forecast[tested], outcome[tested], self.session[tested], self.params.min_tickers)
@@ -71,36 +117,32 @@ def to_table(features: pd.DataFrame, params: Backtest, horizon: int, seed: int) 
     """
     rows, columns = _check_features(features)
     session, sessions = pd.factorize(rows["session"])
-    outcome = rows["forward_return"].to_numpy(float)
-    folds = expanding_folds(len(sessions), params.train_sessions, params.test_sessions, horizon, params.embargo)
-    seeds = (np.random.SeedSequence(seed).generate_state(params.seeds) >> 1).tolist()  # LightGBM's are 31 bits wide
-    ticker, target = pd.factorize(rows["ticker"])[0], rank_target(outcome, session)
-    return FeatureTable(rows, columns, session, sessions, ticker, outcome, target, folds, seeds, params)
-
-
-def fit_arms(
-    table: FeatureTable, arms: tuple[str, ...], threads: int, explain: bool = False
-) -> tuple[dict[str, Fitted], dict[str, np.ndarray]]:
-    """The models of each arm, of what it adds, and its whole forecast: its own and that of the arms it adds to."""
-    fitted: dict[str, Fitted] = {}
-    forecasts: dict[str, np.ndarray] = {}
-    for arm in arms:
-        onto = ARMS[arm].adds_to
-        fitted[arm] = table.fit(arm, None if onto is None else fitted[onto], threads, explain)
-        own = fitted[arm].forecast(table.values(arm))
-        forecasts[arm] = own if onto is None else forecasts[onto] + own
-    return fitted, forecasts
+    outcome = np.where(rows["ranked"], rows["forward_return"].to_numpy(float), np.nan)
+    return FeatureTable(
+        rows=rows,
+        columns=columns,
+        session=session,
+        sessions=sessions,
+        ticker=pd.factorize(rows["ticker"], sort=True)[0],
+        outcome=outcome,
+        target=rank_target(outcome, session),
+        label_end=session + rows["forward_sessions"].to_numpy(float),
+        folds=expanding_folds(len(sessions), params.train_sessions, params.test_sessions, horizon, params.embargo),
+        seeds=(np.random.SeedSequence(seed).generate_state(params.seeds) >> 1).tolist(),  # LightGBM's are 31 bits wide
+        horizon=horizon,
+        params=params,
+    )
 
 
 def _check_features(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """The rows sorted by session and ticker, and the columns of each arm in order of their names."""
-    fixed = ("session", "ticker", "tradable", "forward_return", COUNT, *(f"return_{h}" for h in HORIZONS))
-    missing = [name for name in fixed if name not in features]
-    missing += [f"{ARMS[arm].prefix}*" for arm in (PRICE, AGAINST, TESTED) if arm not in map(arm_of, features)]
+    fixed = ("session", "ticker", *FLAGS, *OUTCOMES)
+    missing = [name for name in (*fixed, COUNT, PAST_RETURN, *PARTS, SIGNAL) if name not in features]
+    missing += [f"{ARMS[arm].prefix}*" for arm in (PRICE, ATTENTION) if arm not in map(arm_of, features)]
     if missing:
         raise InputError(f"the features have no column {', '.join(missing)}: run build_features again")
     columns: dict[str, list[str]] = {arm: [] for arm in ARMS if arm in set(map(arm_of, features))}
-    for name in sorted(set(features) - set(fixed) | {COUNT}):
+    for name in sorted(set(features) - set(fixed)):
         arm = arm_of(name)
         if arm is None:
             raise InputError(
@@ -117,7 +159,7 @@ def _check_features(features: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, lis
     twice = rows.duplicated(["session", "ticker"])
     if twice.any():
         raise InputError(f"the features hold {where(twice)} twice: expected one row; run build_features again")
-    for name in sorted({name for names in columns.values() for name in names} | {"forward_return"}):
+    for name in sorted({name for names in columns.values() for name in names} | set(OUTCOMES)):
         infinite = np.isinf(rows[name].to_numpy(float))
         if infinite.any():
             raise InputError(

@@ -1,86 +1,154 @@
-"""The verdict: a pure function from the evidence to one of three values, and the sentences that go with it."""
+"""The rule of all three answers, as pure functions of the evidence, and the sentences that go with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from scipy.stats import norm
 
+from finsentiment.arms import BASE, TESTED
 from finsentiment.backtest.evidence import Estimate
 from finsentiment.backtest.placebos import Placebo
 
 Value = Literal["improves", "no evidence", "hurts"]
+Answer = Literal["yes", "no evidence", "hurts"]
+Side = Literal[-1, 0, 1]
+
+POWER = 0.8
+"""The probability with which the smallest effect would have been found that `no evidence` names."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdict rests on.
+    """What an answer rests on.
 
-    difference : of the daily rank ICs with and without sentiment, in pairs
-    shuffled : what sentiment gains, beside what it gains shuffled across the tickers of the session
-    shifted : the same, beside what it gains shifted in time
+    estimate : the mean over sessions of the figure in question
+    shuffled, shifted : the figure beside what it is with the scores shuffled across alike tickers, and shifted in time
+    level : the two-sided level of the answer
     """
 
-    difference: Estimate
+    estimate: Estimate
     shuffled: Placebo
     shifted: Placebo
+    level: float
 
 
-def decide_verdict(found: Evidence, significance: float) -> Value:
-    """The rule, in words.
+def level_of(significance: float, trials_before: int) -> float:
+    """The level of one look at data that were looked at before, two-sided.
 
-    Sentiment `improves` the forecast if all of these hold:
-
-    1. the two-sided bootstrap interval of the paired difference in mean daily rank IC lies wholly above 0;
-    2. so does the interval of the HAC t, which makes other assumptions about how sessions hang together;
-    3. the models gain more from the real sentiment than from the same scores shuffled across the tickers of the
-       session, and
-    4. than from the same scores shifted in time, both with a placebo p-value of at most half of `significance`,
-       its share for one side (or, where there are too few placebos for that, the smallest possible).
-
-    It `hurts` if the mirror of all four holds. Anything else is `no evidence`: the sessions are too few or too
-    noisy, or there is nothing to find.
-
-    The intervals know that sessions differ; the placebos know what the models make of sentiment that belongs to
-    another ticker or another day. The arm that is tested, the fine-tuned model, is named before its figures are
-    known, so that no correction for the other arms is needed; they have one in the test for superior predictive
-    ability. How often the rule errs is measured by scripts/calibrate.py. Without placebos the intervals decide.
+    Šidák: with n looks in all, each at 1 - (1 - significance)^(1 / n), the chance of any error stays at `significance`.
     """
-    side = beyond_chance(found.difference, significance)
+    return 1 - (1 - significance) ** (1 / (1 + trials_before))
+
+
+def decide_side(found: Evidence) -> Side:
+    """The rule of all three answers: 1 (yes, improves), -1 (hurts) or 0 (no evidence).
+
+    It is 1 if all of these hold:
+
+    1. the two-sided bootstrap interval of the mean lies wholly above 0;
+    2. the HAC t, which makes other assumptions about how sessions hang together, lies above its quantile;
+    3. the figure is higher than with the same scores shuffled among the tickers of a session that are alike in news and
+       past return, and
+    4. than with the same scores shifted in time, both with a placebo p-value of at most half of the level, its
+       share for one side (or, where there are too few placebos for that, the smallest possible).
+
+    It is -1 if the mirror of all four holds. Without placebos points 1 and 2 decide. How often the rule errs is
+    measured by scripts/calibrate.py.
+    """
+    side = beyond_chance(found.estimate, found.level)
     placebos = (found.shuffled, found.shifted)
-    rare = [max(significance / 2, 1 / (1 + len(placebo.differences))) for placebo in placebos]
+    rare = [max(found.level / 2, 1 / (1 + len(placebo.drawn))) for placebo in placebos]
     p = [placebo.p if side > 0 else placebo.p_hurts for placebo in placebos]
-    if side == 0 or any(value > most for value, most in zip(p, rare, strict=True)):
-        return "no evidence"
-    return "improves" if side > 0 else "hurts"
+    return 0 if any(value > most for value, most in zip(p, rare, strict=True)) else side
 
 
-def beyond_chance(difference: Estimate, significance: float) -> Literal[-1, 0, 1]:
-    """Whether both intervals of the difference lie above 0 (1), below (-1), or not (0): what placebos can't mend."""
-    t = norm.ppf(1 - significance / 2)
-    if difference.low > 0 and difference.hac_t > t:
+def beyond_chance(estimate: Estimate, level: float) -> Side:
+    """Whether interval and HAC t lie above 0 (1), below (-1), or not (0): what placebos can't mend."""
+    t = norm.ppf(1 - level / 2)
+    if estimate.low > 0 and estimate.hac_t > t:
         return 1
-    return -1 if difference.high < 0 and difference.hac_t < -t else 0
+    return -1 if estimate.high < 0 and estimate.hac_t < -t else 0
 
 
-def verdict_in_words(value: Value, with_it: float, without: float, found: Evidence, significance: float) -> str:
-    """The verdict in three sentences with its figures; `with_it` and `without` are the two arms' mean rank ICs."""
-    opening = {
-        "improves": "Sentiment improves the forecast.",
-        "hurts": "Sentiment hurts the forecast.",
-        "no evidence": "There is no evidence that sentiment changes the forecast.",
-    }[value]
-    gain = found.difference
-    figures = (
-        f"Mean daily rank IC: {_three(with_it)} with sentiment, {_three(without)} without; the gain is "
-        f"{_three(gain.mean)} ({100 * (1 - significance):g} % interval {_three(gain.low)} to {_three(gain.high)})."
-    )
-    if not len(found.shuffled.differences):
-        return f"{opening} {figures}"
-    shuffles = _share_beaten(found.shuffled, "shuffles across tickers")
-    shifts = _share_beaten(found.shifted, "shifts in time")
-    return f"{opening} {figures} The real scores beat {shuffles} and {shifts}."
+def decide_answer(found: Evidence) -> Answer:
+    """Whether sentiment is informative, and whether it pays: `yes`, `hurts` or `no evidence`."""
+    answers: dict[Side, Answer] = {1: "yes", 0: "no evidence", -1: "hurts"}
+    return answers[decide_side(found)]
+
+
+def decide_verdict(found: Evidence, gain: float) -> Value:
+    """Whether sentiment `improves` the forecast, `hurts` it, or neither is in evidence.
+
+    The evidence is about what the increment tells beyond the base. The forecast with it must also have done better
+    (worse) than the one without: the observed `gain` in mean rank IC has the same sign.
+    """
+    values: dict[Side, Value] = {1: "improves", 0: "no evidence", -1: "hurts"}
+    side = decide_side(found)
+    return values[side if side * gain > 0 else 0]
+
+
+def detectable(found: Evidence) -> float:
+    """The smallest mean that would have been found with a probability of `POWER`, had it been there.
+
+    What the mean must exceed to be found is the largest of: half the interval, the quantile of t in standard errors,
+    and the same quantile of both kinds of placebos. On top of that comes the quantile of `POWER` in standard errors.
+    """
+    estimate = found.estimate
+    error = abs(estimate.mean / estimate.hac_t) if estimate.hac_t else 0.0
+    drawn = [placebo.drawn for placebo in (found.shuffled, found.shifted) if len(placebo.drawn)]
+    limits = [float(np.quantile(values, 1 - found.level / 2)) for values in drawn]
+    needed = max(norm.ppf(1 - found.level / 2) * error, estimate.mean - estimate.low, *limits, 0.0)
+    return float(needed + norm.ppf(POWER) * error)
+
+
+def answers_in_words(metrics: dict[str, Any]) -> str:
+    """The three answers, one line each: the verdict first, then whether sentiment is informative, and whether it pays.
+
+    `metrics` as in `finsentiment.backtest.run.run_backtest`.
+    """
+    questions, interval = metrics["questions"], f"{100 * metrics['interval']:g} % interval"
+    improves, informative, pays = (questions[name] for name in ("improves", "informative", "pays"))
+    with_it, without, gain = metrics["ic"][TESTED]["mean"], metrics["ic"][BASE]["mean"], metrics["gain"][TESTED]
+    lines = [
+        f"{VERDICT_OPENINGS[improves['answer']]} Mean daily rank IC: {_three(with_it)} with sentiment, "
+        f"{_three(without)} without; the gain is {_three(gain['mean'])} ({interval} {_three(gain['low'])} to "
+        f"{_three(gain['high'])}). Partial rank IC of what sentiment adds: {_partial(improves, interval)}",
+        f"Informative: {answer_in_words(informative)}. Partial rank IC of the signal, prices and the amount of "
+        f"news taken out: {_partial(informative, interval)}",
+        f"Pays: {answer_in_words(pays)}. Long-short after costs, with sentiment less without: {pays['mean']:.1f} basis "
+        f"points a session ({interval} {pays['low']:.1f} to {pays['high']:.1f})."
+        + (f" {pays['detectable']:.1f} would have been found so." if pays["answer"] == "no evidence" else ""),
+    ]
+    return "\n".join(lines)
+
+
+VERDICT_OPENINGS = {
+    "improves": "Sentiment improves the forecast.",
+    "hurts": "Sentiment hurts the forecast.",
+    "no evidence": "There is no evidence that sentiment changes the forecast.",
+}
+
+
+def answer_in_words(question: dict[str, Any]) -> str:
+    """An answer as a word: `yes`, `no evidence`, or `it hurts`."""
+    return "it hurts" if question["answer"] == "hurts" else question["answer"]
+
+
+def _partial(question: dict[str, Any], interval: str) -> str:
+    """A partial rank IC with its interval and placebos; where there is no evidence, what would have been found."""
+    said = f"{_three(question['mean'])} ({interval} {_three(question['low'])} to {_three(question['high'])})."
+    if question["answer"] == "no evidence":
+        return (
+            f"{said} One of {_three(question['detectable'])}, about {question['detectable_bps']:.1f} basis points a "
+            f"session, would have been found with {100 * POWER:g} % probability."
+        )
+    if not question["shuffled"]["count"]:
+        return said
+    shuffles = _share_beaten(question["shuffled"], "shuffles across alike tickers")
+    return f"{said} It beats {shuffles} and {_share_beaten(question['shifted'], 'shifts in time')}."
 
 
 def _three(value: float) -> str:
@@ -88,8 +156,8 @@ def _three(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"
 
 
-def _share_beaten(placebo: Placebo, name: str) -> str:
-    beaten, count = int((placebo.differences < placebo.observed).sum()), len(placebo.differences)
+def _share_beaten(placebo: dict[str, Any], name: str) -> str:
+    beaten, count = placebo["beaten"], placebo["count"]
     if beaten in (0, count):
         return f"{'all' if beaten else 'none of'} {count} {name}"
     return f"{beaten} of {count} {name}"

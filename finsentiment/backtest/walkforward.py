@@ -14,15 +14,17 @@ from finsentiment.errors import InputError
 from finsentiment.params import LightGBM
 
 Fold = tuple[np.ndarray, np.ndarray]
+Explained = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def expanding_folds(sessions: int, train_sessions: int, test_sessions: int, horizon: int, embargo: int) -> list[Fold]:
     """Session numbers to train on and to forecast, fold by fold.
 
-    A label of session t runs from the open of t to the open of t + horizon. It may train a fold whose first
+    A label of session t runs from the entry at t to the entry at t + horizon. It may train a fold whose first
     session is f only if it is known strictly before f, and `embargo` sessions earlier still:
     t + horizon + embargo < f (purge and embargo of López de Prado 2018, chapter 7, in sessions). Where sessions
-    are missing from the table, the count of those present only makes the gap longer.
+    are missing from the table, the count of those present only makes the gap longer. A label that takes longer, since
+    the stock was halted, is left out by `walk_forward`.
 
     Parameters
     ----------
@@ -69,43 +71,38 @@ def rank_target(forward_return: np.ndarray, session: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The models of a walk-forward: for each fold the rows that it tests and one model per seed.
+class FoldModels:
+    """The models of one fold, which differ by their seeds alone.
 
-    trained : for each fold what its models, and those that they add to, make of the rows they were trained on
-    gain, shap : (features,) arrays, each feature's share of the total gain and of the mean absolute Shapley value
-        of the forecasts (Lundberg et al. 2020, as LightGBM computes it), over folds and seeds
+    columns : (rows, features) array that they read; every row of the table, not those of the fold alone
+    test : numbers of the rows that they forecast
+    gain, shap : (features,) arrays, each feature's share of the total gain and of the mean absolute Shapley value of
+        the forecasts (Lundberg et al. 2020, as LightGBM computes it)
     """
 
-    folds: list[tuple[np.ndarray, list[lightgbm.Booster]]]
-    trained: list[np.ndarray]
+    models: list[lightgbm.Booster]
+    columns: np.ndarray
+    test: np.ndarray
     gain: np.ndarray
     shap: np.ndarray
 
-    def forecast(self, columns: np.ndarray) -> np.ndarray:
-        """Forecasts (rows,) from the table trained on.
+    def forecast(self, rows: np.ndarray) -> np.ndarray:
+        """The mean forecast of the models for these rows."""
+        values = self.columns[rows]
+        return np.mean([np.asarray(model.predict(values, num_threads=1)) for model in self.models], axis=0)
 
-        Each row by the models of the fold that tests it, the mean over their seeds; NaN in rows that no fold tests.
-        """
-        forecast = np.full(len(columns), np.nan)
-        for test, models in self.folds:
-            forecast[test] = _mean_forecast(models, columns[test])
-        return forecast
 
-    def forecast_from_rows(self, columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """What the models would have said had each row held the columns of another row.
+@dataclass(frozen=True)
+class Fitted:
+    """The models of a walk-forward, one entry per fold."""
 
-        The function that is returned takes the number of that other row for each row, (rows,), and gives forecasts
-        (rows,). A placebo asks it again and again: every model has read every row by then.
-        """
-        read = [_mean_forecast(models, columns) for _, models in self.folds]
+    folds: list[FoldModels]
 
-        def forecast(source: np.ndarray) -> np.ndarray:
-            forecast = np.full(len(columns), np.nan)
-            for (test, _), said in zip(self.folds, read, strict=True):
-                forecast[test] = said[source[test]]
-            return forecast
-
+    def forecast(self) -> np.ndarray:
+        """Forecasts (rows,), each row by the models of the fold that tests it; NaN in rows that no fold tests."""
+        forecast = np.full(len(self.folds[0].columns), np.nan)
+        for fold in self.folds:
+            forecast[fold.test] = fold.forecast(fold.test)
         return forecast
 
 
@@ -113,14 +110,18 @@ def walk_forward(
     columns: np.ndarray,
     target: np.ndarray,
     session: np.ndarray,
+    label_end: np.ndarray,
     folds: list[Fold],
     settings: LightGBM,
+    leaves: list[int],
+    embargo: int,
     seeds: list[int],
     threads: int,
     onto: Fitted | None = None,
+    explained: Explained | None = None,
     explain: bool = False,
-) -> Fitted:
-    """Models for every fold, each trained on the rows of its fold alone.
+) -> list[Fitted]:
+    """Models for every fold, each trained on the rows of its fold alone: one walk-forward for each size of tree.
 
     With `onto` the trees are added to those of other models, whose forecasts are where the boosting begins: they
     learn what is left to explain from `columns` alone, and the sum of both forecasts is the one to use. So two such
@@ -135,9 +136,14 @@ def walk_forward(
     columns : (rows, features) array; NaN is a missing value, which LightGBM handles itself
     target : (rows,) array; rows with NaN train nothing
     session : (rows,) array of session numbers
+    label_end : (rows,) array, the session in which the row's label is known; the row trains a fold only if that and
+        `embargo` more sessions come before it
     folds : from `expanding_folds`
+    leaves : sizes of the trees
     seeds : one model each, averaged; they draw the rows and columns that a tree sees
     onto : models of the same folds
+    explained : takes rows and what `onto` left of their targets, and gives what else explains it: that is taken out
+        too, so that the trees can't learn it in its place
     explain : whether to work out `shap`, which takes as long again; zeros if not
 
     Raises
@@ -148,7 +154,7 @@ def walk_forward(
     params = {
         "objective": "regression",
         "learning_rate": settings.learning_rate,
-        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.min_leaf,
         "feature_fraction": settings.column_share,
         "bagging_fraction": settings.row_share,
         "bagging_freq": 1,
@@ -159,41 +165,35 @@ def walk_forward(
         "verbosity": -1,
     }
 
-    def fit(number: int) -> tuple[np.ndarray, list[lightgbm.Booster], np.ndarray, np.ndarray, np.ndarray]:
-        fold = folds[number]
-        train = np.isin(session, fold[0]) & ~np.isnan(target)
-        if not train.any():
+    def fit(number: int) -> list[FoldModels]:
+        trained, tested = folds[number]
+        usable = np.isin(session, trained) & ~np.isnan(target) & (label_end + embargo < tested[0])
+        train, test = np.flatnonzero(usable), np.flatnonzero(np.isin(session, tested))
+        if not len(train):
             raise InputError(
-                f"none of the first {len(fold[0])} sessions of the features has a forward_return to train on: "
+                f"none of the first {len(trained)} sessions of the features has a forward_return to train on: "
                 "expected prices in that period; give a longer period or raise backtest.train_sessions"
             )
-        test = np.flatnonzero(np.isin(session, fold[1]))
-        start = None if onto is None else onto.trained[number]
-        own = {**params, "min_data_in_leaf": max(1, round(settings.min_leaf * settings.row_share * train.sum()))}
-        data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=own)
-        # Not `seed`, which belongs to the data set as well and would have it built again for each model.
-        seeded = [{**own, "feature_fraction_seed": seed, "bagging_seed": seed} for seed in seeds]
-        models = [lightgbm.train(each, data, settings.trees) for each in seeded]
-        gain = np.sum([model.feature_importance("gain") for model in models], axis=0)
-        shap = np.zeros(columns.shape[1])
-        if explain:
-            parts = [np.asarray(model.predict(columns[test], pred_contrib=True, num_threads=1)) for model in models]
-            shap = np.abs(np.mean(parts, axis=0)[:, :-1]).mean(axis=0)
-        known = _mean_forecast(models, columns[train])
-        return test, models, known if start is None else start + known, _shares(gain), _shares(shap)
+        start = None if onto is None else onto.folds[number].forecast(train)
+        if start is not None and explained is not None:
+            start = start + explained(train, target[train] - start)
+        data = lightgbm.Dataset(columns[train], target[train], init_score=start, params=params)
+        found = []
+        for size in leaves:
+            # Not `seed`, which belongs to the data set as well and would have it built again for each model.
+            own = [params | {"num_leaves": size, "feature_fraction_seed": s, "bagging_seed": s} for s in seeds]
+            models = [lightgbm.train(each, data, settings.trees) for each in own]
+            gain = np.sum([model.feature_importance("gain") for model in models], axis=0)
+            shap = np.zeros(columns.shape[1])
+            if explain:
+                parts = [np.asarray(m.predict(columns[test], pred_contrib=True, num_threads=1)) for m in models]
+                shap = np.abs(np.mean(parts, axis=0)[:, :-1]).mean(axis=0)
+            found.append(FoldModels(models, columns, test, _shares(gain), _shares(shap)))
+        return found
 
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(fit, range(len(folds))))
-    return Fitted(
-        [(test, models) for test, models, *_ in parts],
-        [known for *_, known, _, _ in parts],
-        np.mean([gain for *_, gain, _ in parts], axis=0),
-        np.mean([shap for *_, shap in parts], axis=0),
-    )
-
-
-def _mean_forecast(models: list[lightgbm.Booster], columns: np.ndarray) -> np.ndarray:
-    return np.mean([np.asarray(model.predict(columns, num_threads=1)) for model in models], axis=0)
+        by_fold = list(pool.map(fit, range(len(folds))))
+    return [Fitted([fold[number] for fold in by_fold]) for number in range(len(leaves))]
 
 
 def _shares(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The features themselves: functions of arrays of S sessions x K tickers that follow the exchange's own sessions.
 
 So a lag of one is one session whatever is missing. A feature at session t is a function of the news published before
-t's open and of prices up to the close of t - 1. The forward return is entered at t's open.
+the entry at t (its open, or its close) and of prices up to the close of t - 1. The forward return begins at the entry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from finsentiment.features.panel import PRICE_FIELDS, Columns, Panel, per_cell
+
+LATE = 5
+"""Sessions by which a ticker's prices may end before the others and still be called late, not delisted."""
 
 
 def price_features(panel: Panel, window: int) -> Columns:
@@ -99,10 +102,58 @@ def sentiment_features(
     }
 
 
-def forward_return(panel: Panel, horizon: int) -> np.ndarray:
-    """Simple return from the open of t to the open `horizon` sessions later (S x K), NaN where either is missing."""
-    opening = panel.fields["open"]
-    return lagged(opening, -horizon) / opening - 1
+def forward_return(panel: Panel, horizon: int, entry: str, delisting_return: float) -> tuple[np.ndarray, np.ndarray]:
+    """What a position earns that is opened at t and closed `horizon` sessions later, and how long that takes.
+
+    A stock that does not trade then is held until it trades again. One that is delisted before takes the
+    `delisting_return` on its last price, in the session after it.
+
+    Parameters
+    ----------
+    horizon : in sessions
+    entry : `open` or `close`, at which positions are opened and closed
+    delisting_return : a fraction of the last price
+
+    Returns
+    -------
+    returns : simple returns (S x K), NaN where there is no price at t or the prices end first
+    sessions : how many sessions each takes (S x K), at least `horizon`; NaN with the return
+    """
+    price = panel.fields[entry]
+    count = np.arange(len(price))[:, None]
+    after = np.where(np.isnan(price), np.inf, count)
+    after = np.minimum.accumulate(after[::-1])[::-1]  # the first session from t on with a price
+    leaving = lagged(after, -horizon, np.inf)
+    last = np.where(delisted(panel), last_session(price), len(price))
+    gone = np.isinf(leaving) & (last + 1 < len(price)) & ~np.isnan(price)
+    leaving = np.where(gone, np.maximum(last + 1, count + horizon), leaving)
+    known = ~np.isnan(price) & (leaving < len(price))
+    at = np.where(known, np.where(gone, last, leaving), 0).astype(int)
+    end = np.take_along_axis(price, at, axis=0) * np.where(gone, 1 + delisting_return, 1.0)
+    return np.where(known, end / price - 1, np.nan), np.where(known, leaving - count, np.nan)
+
+
+def last_session(price: np.ndarray) -> np.ndarray:
+    """The number of the last session with a price, by ticker (K); -1 for none."""
+    known = ~np.isnan(price)
+    return np.where(known.any(axis=0), len(price) - 1 - known[::-1].argmax(axis=0), -1)
+
+
+def delisted(panel: Panel) -> np.ndarray:
+    """Tickers (K, bool) whose prices end more than `LATE` sessions before those of the panel do."""
+    last = last_session(panel.fields["close"])
+    return (last >= 0) & (last < len(panel.sessions) - 1 - LATE)
+
+
+def leaves_for_good(panel: Panel) -> np.ndarray:
+    """The last session with a price of each ticker that is delisted then (S x K, bool)."""
+    last = last_session(panel.fields["close"])
+    return delisted(panel) & (np.arange(len(panel.sessions))[:, None] == last)
+
+
+def entry_gap(panel: Panel, entry: str) -> np.ndarray:
+    """Log return from the close of t - 1 to the entry at t (S x K): known too late for a forecast that trades at t."""
+    return np.log(panel.fields[entry]) - lagged(np.log(panel.fields["close"]), 1)
 
 
 def lagged(array: np.ndarray, sessions: int, fill: float = np.nan) -> np.ndarray:

@@ -10,7 +10,7 @@ from finsentiment.arms import READERS, arm_of
 from finsentiment.errors import InputError
 from finsentiment.features.build import EntryRule, build_features
 from finsentiment.features.panel import PRICE_FIELDS
-from finsentiment.market.sessions import calendar, next_open
+from finsentiment.market.sessions import calendar
 
 
 class LookAhead(InputError):
@@ -25,13 +25,13 @@ def check_no_look_ahead(
     features: params.Features,
     exchange: str,
     sessions: int,
-    entry_rule: EntryRule = next_open,
+    entry_rule: EntryRule | None = None,
 ) -> None:
-    """Change everything that comes after an open, build again, and see that no feature of that session moved.
+    """Change everything that comes after an entry, build again, and see that no feature of that session moved.
 
-    Prices from the session on are disturbed; of the news published at its open or later, the tickers change and the
-    scores turn round. What came too late is told by the exchange's opens themselves, not by the entry rule that is
-    checked. Tried at `sessions` sessions of `table`, spread evenly.
+    Prices from the session on are disturbed; of the news published at its entry or later, or within the latency before
+    it, the tickers change and the scores turn round. What came too late is told by the exchange's opens and closes
+    themselves, not by the entry rule that is checked. Tried at `sessions` sessions of `table`, spread evenly.
 
     Raises
     ------
@@ -46,12 +46,14 @@ def check_no_look_ahead(
         moved = prices.copy()
         factor = np.exp(rng.normal(0, 0.2, len(prices)))
         moved[fields] = np.where(later[:, None], prices[fields].mul(factor, axis=0), prices[fields])
-        after = (news["published_at"] >= calendar(exchange).session_open(day)).to_numpy()
+        known = calendar(exchange)
+        entry = known.session_open(day) if features.entry == "open" else known.session_close(day)
+        after = (news["published_at"] >= entry - pd.Timedelta(minutes=features.latency)).to_numpy()
         other = news.assign(ticker=news["ticker"].where(~after, rng.permutation(news["ticker"])))
         turned = scores.copy()
-        known = scores["news_id"].isin(news["news_id"][~after]).to_numpy()
+        read = scores["news_id"].isin(news["news_id"][~after]).to_numpy()
         for name in (reader for reader in READERS if reader in scores):
-            turned[name] = np.where(known, scores[name], -scores[name] - 0.1)
+            turned[name] = np.where(read, scores[name], -scores[name] - 0.1)
         again, _ = build_features(moved, other, turned, features, exchange, entry_rule)
         before, now = (t[t["session"] == day].set_index("ticker")[names] for t in (table, again))
         differs = ~np.isclose(now.reindex(before.index), before, rtol=1e-9, atol=1e-12, equal_nan=True)
@@ -59,5 +61,5 @@ def check_no_look_ahead(
             row, column = np.argwhere(differs)[0]
             raise LookAhead(
                 f"look-ahead: {names[column]} of {before.index[row]} at session {day.date()} moves when what comes "
-                "after that session's open is changed; no result that rests on it can be trusted"
+                "after that session's entry is changed; no result that rests on it can be trusted"
             )

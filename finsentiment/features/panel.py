@@ -21,16 +21,27 @@ class Panel:
     tickers : Index of K, sorted
     fields : open, high, low, close and volume, each S x K
     listed : S x K, True from a ticker's first price to its last, gaps included: the rows of the feature table
+    ranked : S x K, True where a ticker is listed and in the universe of its session
     """
 
     sessions: pd.DatetimeIndex
     tickers: pd.Index
     fields: Columns
     listed: np.ndarray
+    ranked: np.ndarray
+
+    def between(self, inside: np.ndarray) -> Panel:
+        """The panel of the sessions where `inside` (S) is true."""
+        fields = {name: values[inside] for name, values in self.fields.items()}
+        return Panel(self.sessions[inside], self.tickers, fields, self.listed[inside], self.ranked[inside])
 
 
 def to_panel(prices: pd.DataFrame, exchange: str) -> Panel:
-    """Spread the price table over the exchange's sessions from its first price to its last."""
+    """Spread the price table over the exchange's sessions from its first price to its last.
+
+    A ticker is in the universe of a session where the column `universe` says so; in a gap it is where it was last. All
+    are, always, where the table has no such column.
+    """
     sessions = sessions_between(exchange, prices["session"].min(), prices["session"].max())
     tickers = pd.Index(np.unique(prices["ticker"].to_numpy(dtype=object)), dtype="str")
     row, column = sessions.get_indexer(prices["session"]), tickers.get_indexer(prices["ticker"])
@@ -39,7 +50,12 @@ def to_panel(prices: pd.DataFrame, exchange: str) -> Panel:
         array[row, column] = prices[name]
     known = ~np.isnan(fields["close"])
     listed = np.maximum.accumulate(known) & np.maximum.accumulate(known[::-1])[::-1]
-    return Panel(sessions, tickers, fields, listed)
+    ranked = listed
+    if "universe" in prices:
+        member = np.full(listed.shape, np.nan)
+        member[row, column] = prices["universe"].astype(float)
+        ranked = listed & (pd.DataFrame(member).ffill().to_numpy() == 1)
+    return Panel(sessions, tickers, fields, listed, ranked)
 
 
 def cells(entry: pd.Series, ticker: pd.Series, panel: Panel) -> np.ndarray:

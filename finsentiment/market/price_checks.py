@@ -27,6 +27,7 @@ PRICES_SCHEMA = pa.DataFrameSchema(
         "low": PRICE,
         "close": PRICE,
         "volume": pa.Column(float, pa.Check(lambda x: np.isfinite(x) & (x >= 0), error="a number, 0 or more")),
+        "universe": pa.Column(bool, required=False),
     },
     strict=True,
     ordered=True,

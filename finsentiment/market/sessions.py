@@ -65,16 +65,18 @@ def utc_values(times: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     return pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None).as_unit("us").to_numpy()
 
 
-def next_open(published_at: pd.Series, exchange: str) -> pd.Series:
-    """The entry rule of forecasts: the first session whose open comes strictly after each publication.
+def next_entry(published_at: pd.Series, exchange: str, entry: str = "open", latency: int = 0) -> pd.Series:
+    """The entry rule of forecasts: the first session whose entry comes strictly after each publication.
 
-    What is published at the very second of the open counts for the next session: a forecast that
-    trades at that open could not have read it.
+    What is published at the very second of the entry, or within `latency` minutes before it, counts for the next
+    session: a forecast that trades then could not have read it.
 
     Parameters
     ----------
     published_at : Series of datetime64 with a time zone, n rows
     exchange : calendar code of exchange_calendars
+    entry : `open` or `close`, at which a forecast is traded
+    latency : minutes from a publication to an order
 
     Returns
     -------
@@ -86,17 +88,25 @@ def next_open(published_at: pd.Series, exchange: str) -> pd.Series:
     InputError
         For an unknown exchange, or news before the first or after the last session that its calendar knows.
     """
-    return _sessions_at(
-        np.searchsorted(utc_values(calendar(exchange).opens), utc_values(published_at), side="right"),
-        published_at,
-        exchange,
-    )
+    ready = utc_values(published_at) + np.timedelta64(latency, "m")
+    return _sessions_at(np.searchsorted(entry_moments(exchange, entry), ready, side="right"), published_at, exchange)
+
+
+def next_open(published_at: pd.Series, exchange: str) -> pd.Series:
+    """`next_entry` at the open, without latency: the first session that could know each publication at all."""
+    return next_entry(published_at, exchange)
+
+
+def entry_moments(exchange: str, entry: str) -> np.ndarray:
+    """The opens or closes of all sessions that the calendar knows, datetime64[us] in UTC."""
+    known = calendar(exchange)
+    return utc_values(known.opens if entry == "open" else known.closes)
 
 
 def session_after_close(published_at: pd.Series, exchange: str) -> pd.Series:
     """The entry rule of moves from close to close: the session after the first close that follows each publication.
 
-    Parameters, result and errors are those of `next_open`.
+    Parameters, result and errors are those of `next_entry`.
     """
     first_close = np.searchsorted(utc_values(calendar(exchange).closes), utc_values(published_at), side="right")
     return _sessions_at(first_close + 1, published_at, exchange)

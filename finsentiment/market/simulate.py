@@ -72,7 +72,7 @@ def simulate_market(market: params.Simulated, exchange: str, headlines: pd.DataF
     naming, arriving, telling, moving = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
     sessions, opens, closes, zone = _schedule(exchange, datetime.date.fromisoformat(market.start), market.sessions)
     companies = _companies(market.tickers, naming)
-    noise = _noise(market.tickers, market.sessions, moving)
+    noise = price_noise(market.tickers, market.sessions, moving)
     coverage = arriving.lognormal(0.0, COVERAGE_SPREAD, market.tickers)
     rate = market.news_per_session * market.sessions * coverage / coverage.mean()
     tones = headlines["tone"].to_numpy()
@@ -237,7 +237,7 @@ def _shocks(volatility: np.ndarray, count: int, rng: np.random.Generator) -> tup
     return overnight * sigma, within * sigma, sigma
 
 
-class _Noise(NamedTuple):
+class Noise(NamedTuple):
     """Returns without news, in units of a ticker's volatility.
 
     Own ones overnight and within sessions (sessions x tickers), their conditional volatility, and the market's factor
@@ -257,11 +257,12 @@ class _Noise(NamedTuple):
         return self.overnight + self.within
 
 
-def _noise(tickers: int, sessions: int, rng: np.random.Generator) -> _Noise:
+def price_noise(tickers: int, sessions: int, rng: np.random.Generator) -> Noise:
+    """Returns of `tickers` over `sessions` without news, and how they move with the market."""
     # The last column is the market's own factor.
     overnight, within, sigma = _shocks(np.append(np.ones(tickers), MARKET_VOLATILITY), sessions, rng)
     beta = rng.uniform(*BETAS, tickers)
-    return _Noise(overnight[:, :-1], within[:, :-1], sigma[:, :-1], overnight[:, -1:], within[:, -1:], beta)
+    return Noise(overnight[:, :-1], within[:, :-1], sigma[:, :-1], overnight[:, -1:], within[:, -1:], beta)
 
 
 def _prices(
@@ -271,7 +272,7 @@ def _prices(
     learned: np.ndarray,
     gaps: np.ndarray,
     days: np.ndarray,
-    noise: _Noise,
+    noise: Noise,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The price table: noise of the market and of each ticker, plus what news does."""

@@ -97,18 +97,14 @@ def agreement_picture(by_level: dict[str, tuple[float, float, float, int]]) -> b
     return png(figure)
 
 
-def verdicts_picture(shares: pd.DataFrame, verdicts: tuple[str, ...]) -> bytes:
-    """How often each verdict was given, by planted rank IC, with its interval.
-
-    `shares` has `planted` and, for each verdict, its share and the columns `…_low` and `…_high`.
-    """
+def shares_by_size_picture(lines: dict[str, list[tuple[float, float, float, float]]]) -> bytes:
+    """How often each answer was yes, by planted rank IC: a line of points (size, share, low, high) for each answer."""
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="planted rank IC (0: nothing to find)", ylabel="share of markets", ylim=(0, 1.02))
-    axes.set_title("How often the verdict was given")
-    for verdict, colour, marker in zip(verdicts, (BLUE, GREY, ORANGE), "osv", strict=True):
-        middle = shares[verdict]
-        error = [middle - shares[f"{verdict}_low"], shares[f"{verdict}_high"] - middle]
-        axes.errorbar(shares["planted"], middle, error, color=colour, marker=marker, capsize=3, label=verdict)
+    axes = figure.add_subplot(xlabel="planted rank IC as read (0: nothing to find)", ylabel="share of markets")
+    axes.set(title="How often the answer was yes, beside a reversal of 0.06", ylim=(0, 1.02))
+    for (name, points), colour, marker in zip(lines.items(), (BLUE, ORANGE, GREY), "osv", strict=True):
+        size, share, low, high = np.transpose(points)
+        axes.errorbar(size, share, [share - low, high - share], color=colour, marker=marker, capsize=3, label=name)
     axes.axhline(0.05, color="black", linewidth=0.8, linestyle=":", label="5 %")
     axes.axhline(0.8, color="black", linewidth=0.8, linestyle="--", label="80 %")
     axes.legend(fontsize=8)
@@ -132,13 +128,13 @@ def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
 
 
 def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
-    """Histograms of what the placebos gain, by `kind`, and where the real sentiment stands."""
+    """Histograms of the partial rank IC of the placebos, by `kind`, and where the real sentiment stands."""
     figure = Figure(figsize=(7, 3), layout="constrained")
-    titles = {"shuffled": "Shuffled across tickers", "shifted": "Shifted in time"}
+    titles = {"shuffled": "shuffled across alike tickers", "shifted": "shifted in time"}
     for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
-        axes.hist(placebos.loc[placebos["kind"] == kind, "difference"], bins=20, color=GREY)
+        axes.hist(placebos.loc[placebos["kind"] == kind, "drawn"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
-        axes.set(title=f"The same scores: {title[0].lower()}{title[1:]}", xlabel="gain in mean daily rank IC")
+        axes.set(title=f"The same scores: {title}", xlabel="mean partial rank IC")
         axes.legend(fontsize=8)
     return png(figure)
 
@@ -164,5 +160,40 @@ def shares_picture(names: list[str], shares: dict[str, list[float]], title: str)
         at = [-row - place * height for row in range(len(names))]
         axes.barh(at, values, height, color=(BLUE, ORANGE)[place % 2], label=name)
     axes.set_yticks([-row for row in range(len(names))], names)
+    axes.legend(fontsize=8)
+    return png(figure)
+
+
+def line_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> bytes:
+    """Means with their intervals by `x`: columns `x`, `mean`, `low`, `high`."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.fill_between(table["x"], table["low"], table["high"], color=BLUE, alpha=0.2)
+    axes.plot(table["x"], table["mean"], color=BLUE, marker="o", markersize=4)
+    axes.axhline(0, color="black", linewidth=0.8)
+    return png(figure)
+
+
+def bars_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> bytes:
+    """Bars with their intervals: columns `x`, `mean_bps`, `low`, `high`."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
+    error = [table["mean_bps"] - table["low"], table["high"] - table["mean_bps"]]
+    axes.bar(table["x"], table["mean_bps"], color=BLUE, width=0.6, yerr=np.nan_to_num(error), capsize=4)
+    axes.axhline(0, color="black", linewidth=0.8)
+    return png(figure)
+
+
+def events_picture(events: pd.DataFrame) -> bytes:
+    """Cumulative abnormal return around news, by `news`, through the overnight and the intraday part of each day."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.add_subplot(title="What the price does around news", ylabel="abnormal return so far, basis points")
+    for news, colour in (("good", BLUE), ("neutral", GREY), ("bad", ORANGE)):
+        mine = events[events["news"] == news]
+        place = mine["day"] + np.where(mine["part"] == "intraday", 0.5, 0.0)
+        order = np.argsort(place.to_numpy(), kind="stable")
+        axes.plot(place.to_numpy()[order], mine["mean_bps"].to_numpy()[order].cumsum(), color=colour, label=news)
+    axes.axvline(0.25, color="black", linewidth=0.8, linestyle="--", label="the first entry after the news")
+    axes.set_xlabel("sessions from the one that the news counts for; the gap comes before the session")
     axes.legend(fontsize=8)
     return png(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finsentiment.arms import ARMS
+from finsentiment.arms import ARMS, BASE
 
 SYSTEMS = {
     "zero_shot": "zero- or few-shot",
@@ -20,14 +20,19 @@ LONG_ONLY = "_long_only"
 
 
 def arm_label(name: str) -> str:
-    """An arm, or its long-only portfolio, as reports call it. Raises KeyError for any other name."""
+    """An arm or the base, or its long-only portfolio, as reports call it. Raises KeyError for any other name."""
     arm = name.removesuffix(LONG_ONLY)
-    return ARMS[arm].label + (", long only" if arm != name else "")
+    return ("base" if arm == BASE else ARMS[arm].label) + (", long only" if arm != name else "")
 
 
 def p_in_words(p: float) -> str:
     """A p-value with its relation: `= 0.012`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent: `90 %`."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def joined(items: Sequence[str]) -> str:
@@ -40,8 +45,7 @@ def gains_in_words(gains: Mapping[str, Mapping[str, float]]) -> str:
 
     Parameters
     ----------
-    gains : by arm, the gain in mean daily rank IC over the arm that it adds to, and the ends of its interval:
-        `mean`, `low`, `high`
+    gains : by arm, the gain in mean daily rank IC over the base, and the ends of its interval: `mean`, `low`, `high`
     """
     by_side: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
     for arm, gain in gains.items():

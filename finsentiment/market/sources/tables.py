@@ -24,6 +24,9 @@ from finsentiment.params import Market
 SUFFIXES = re.compile(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet)(?:\.gz)?$", re.IGNORECASE)
 """What the name of a table may end in; its first bytes decide what it is."""
 
+MEMBER = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+"""What the column `universe` may hold: whether the ticker is in the universe of the session."""
+
 Reader = Callable[[Path, Market, str | None], tuple[pd.DataFrame, dict[str, int]]]
 
 
@@ -133,7 +136,7 @@ def news_columns(market: Market, of_one_ticker: bool = False) -> Columns:
 def price_columns(market: Market, of_one_ticker: bool = False) -> Columns:
     """What a file of prices must and may have."""
     ticker = () if of_one_ticker else ("ticker",)
-    optional = ("adj_close", *(() if ticker else ("ticker",)))
+    optional = ("adj_close", "universe", *(() if ticker else ("ticker",)))
     return Columns((*ticker, "session", *NUMBERS), optional, market.columns.prices, "market.columns.prices")
 
 
@@ -174,6 +177,10 @@ def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataF
         traded = ", or write 0 if nothing was traded" if column == "volume" else ""
         fail(numbers[column].isna() & ~empty, f"expected a number; correct it or take the row out{traded}")
     prices = pd.DataFrame({"ticker": _text(raw, "ticker"), "session": days, **numbers})
+    if "universe" in raw:
+        said = _text(raw, "universe").str.lower()
+        _fail_at(path, "universe", raw["universe"])(~said.isin(MEMBER), f"expected one of {', '.join(MEMBER)}")
+        prices["universe"] = said.map(MEMBER).astype(bool)
     return prices, table.converted | done | converted
 
 

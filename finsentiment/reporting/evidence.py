@@ -1,0 +1,231 @@
+"""The backtest's part of the report: the three answers, pictures of the evidence, and a sentence for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from finsentiment.arms import ARMS, ATTENTION, BASE, PRICE, TESTED, describe_feature
+from finsentiment.reporting.pictures import (
+    bars_picture,
+    events_picture,
+    intervals_picture,
+    line_picture,
+    placebo_picture,
+    shares_picture,
+    through_time_picture,
+)
+from finsentiment.reporting.words import LONG_ONLY, arm_label, gains_in_words, joined, p_in_words, percent
+
+TOP_FEATURES = 12
+QUESTIONS = {
+    "improves": "Does sentiment improve the forecast?",
+    "informative": "Does it tell anything that prices and the amount of news do not?",
+    "pays": "Does it pay, after costs?",
+}
+
+
+def answer_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+    """One row per question: the question, the answer, the figure that it rests on with its interval, in words."""
+    rows = []
+    for name, question in QUESTIONS.items():
+        figures = found["questions"][name]
+        if name == "pays":
+            said = f"{figures['mean']:+.1f} basis points a session ({figures['low']:+.1f} to {figures['high']:+.1f})"
+            if figures["answer"] == "no evidence":
+                said += f"; {figures['detectable']:.1f} would have been found in 4 cases of 5"
+        else:
+            said = f"partial rank IC {figures['mean']:+.3f} ({figures['low']:+.3f} to {figures['high']:+.3f})"
+            if figures["answer"] == "no evidence":
+                said += (
+                    f"; {figures['detectable']:.3f}, about {figures['detectable_bps']:.1f} basis points a session, "
+                    "would have been found in 4 cases of 5"
+                )
+        rows.append({"question": question, "answer": figures["answer"], "figure": said})
+    return rows
+
+
+def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, bytes]:
+    """Pictures of the backtest as PNG by name. `found` are its metrics, `tables` as in `report_page`."""
+    within = f"with its {percent(found['interval'])} interval"
+    gains = {f"{ARMS[arm].label}, over the base": gain for arm, gain in in_order(found["gain"]).items()}
+    over = found["gain_over"]
+    gains |= {f"{ARMS[TESTED].label}, over {ARMS[arm].label}": over[TESTED][arm] for arm in (PRICE, ATTENTION)}
+    gains[f"{ARMS[ATTENTION].label}, over {ARMS[PRICE].label}"] = over[ATTENTION][PRICE]
+    horizons = sorted(found["gain_by"]["horizon"].items(), key=lambda item: int(item[0]))
+    slices = {f"{h} session{'s' * (h != '1')} ahead": value for h, value in horizons}
+    slices |= {name: found["gain_by"]["news"][name] for name in ("no news", "one headline", "more")}
+    slices |= found["gain_by"]["year"]
+    top = _top_features(tables["importance"])
+    placebos = tables["placebo"]
+    return {
+        "gains": intervals_picture(gains, "What each arm adds", f"gain in mean daily rank IC, {within}"),
+        "placebos": placebo_picture(
+            placebos[placebos["question"] == "improves"], found["questions"]["improves"]["mean"]
+        ),
+        "ic": through_time_picture(_labelled(tables["ic"]), "Cumulative daily rank IC", "sum of rank ICs"),
+        "slices": intervals_picture(
+            {name: value for name, value in slices.items() if value},
+            "What sentiment adds, by horizon, news and year",
+            f"gain in mean daily rank IC, {within}",
+        ),
+        "decay": line_picture(
+            tables["decay"].rename(columns={"lag": "x"}),
+            "How long the signal tells",
+            "sessions after the news counts",
+            "partial rank IC with that session's return",
+        ),
+        "quantiles": bars_picture(
+            tables["quantiles"].rename(columns={"quantile": "x"}),
+            "Return of the next session by quantile of the news",
+            "fifth of the tickers with news, 1: the worst news",
+            "abnormal return, basis points",
+        ),
+        "events": events_picture(tables["events"]),
+        "importance": shares_picture(
+            [describe_feature(name, arm) for name, arm in zip(top["feature"], top["arm"], strict=True)],
+            {"Shapley values": top["shap_share"].tolist(), "gain": top["gain_share"].tolist()},
+            "What the forecasts are made of: shares within each arm",
+        ),
+        "equity": through_time_picture(
+            _labelled(tables["equity"]), "Capital of the portfolios after costs", "capital, from 1"
+        ),
+    }
+
+
+def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """A sentence or two for each picture, made from its data."""
+    last = tables["ic"].iloc[-1]
+    first = _top_features(tables["importance"]).iloc[0]
+    return {
+        "gains": _gains(found),
+        "placebos": _placebos(found["questions"]["improves"]),
+        "ic": f"A steady climb is an effect that lasts; one jump is one event. After {len(tables['ic'])} sessions the "
+        f"sum is {last[TESTED]:.1f} with sentiment and {last[BASE]:.1f} without.",
+        "slices": "How far ahead the gain is judged, how much news there was, and the year. Slices with too few "
+        "sessions are left out.",
+        "decay": _decay(found["profile"]["horizon"], tables["decay"]),
+        "quantiles": _quantiles(found["profile"]),
+        "events": _events(tables["events"]),
+        "coverage": _coverage(found["profile"], tables["coverage"]),
+        "importance": f"The largest share of its arm: {describe_feature(first['feature'], first['arm'])}, "
+        f"{percent(first['shap_share'])} by Shapley values.",
+        "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
+        f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the chance that it is better than the best of "
+        f"{found['trials']} strategies without merit.",
+    }
+
+
+def portfolio_rows(portfolios: dict[str, Any], costs: list[str], shown: str) -> list[dict[str, Any]]:
+    """Sharpe ratios by arm and cost, the drawdown at the cost `shown`, and the cost at which nothing is left."""
+    rows = []
+    for arm, kinds in in_order(portfolios).items():
+        for kind, words in (("long_short", "long-short"), ("long_only", "long only")):
+            figures = kinds[kind]
+            at = [figures["costs"][cost] for cost in costs]
+            even = figures["break_even_bps"]
+            rows.append(
+                {
+                    "name": f"{arm_label(arm)}, {words}",
+                    "sharpe": [[f"{cost[key]:.2f}" for key in ("sharpe", "sharpe_low", "sharpe_high")] for cost in at],
+                    "drawdown": percent(figures["costs"][shown]["max_drawdown"]),
+                    "turnover": f"{figures['turnover']:.2f}",
+                    "break_even": "none" if even is None else f"{even:.1f}",
+                }
+            )
+    return rows
+
+
+def in_order(by_arm: dict[str, Any]) -> dict[str, Any]:
+    """What is kept by arm, the base among them, in the one order of the arms: JSON files sort their keys."""
+    return {arm: by_arm[arm] for arm in _ORDER if arm in by_arm}
+
+
+_ORDER = (PRICE, ATTENTION, BASE, *(arm for arm in ARMS if arm not in (PRICE, ATTENTION)))
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with a column per arm or portfolio, in the order of the arms and under their labels."""
+    names = [name for arm in _ORDER for name in (arm, f"{arm}{LONG_ONLY}") if name in table]
+    return table[["session", *names]].rename(columns={name: arm_label(name) for name in names})
+
+
+def _top_features(importance: pd.DataFrame) -> pd.DataFrame:
+    return importance.sort_values("shap_share", ascending=False, kind="stable").head(TOP_FEATURES)
+
+
+def _interval(figures: dict[str, float], digits: int = 3) -> str:
+    return f"{figures['mean']:+.{digits}f} ({figures['low']:+.{digits}f} to {figures['high']:+.{digits}f})"
+
+
+def _gains(found: dict[str, Any]) -> str:
+    over = found["gain_over"][TESTED]
+    folds = sum(found["base"].values())
+    bases = joined([f"{name} in {count} of {folds} folds" for name, count in sorted(found["base"].items())])
+    return (
+        f"{gains_in_words(in_order(found['gain']))} Over prices alone the fine-tuned model gains "
+        f"{_interval(over[PRICE])}, over prices and the amount of news {_interval(over[ATTENTION])}. The base was "
+        f"{bases}. Hansen's test for superior predictive ability over all readers at once: p "
+        f"{p_in_words(found['spa_p'])}."
+    )
+
+
+def _placebos(figures: dict[str, Any]) -> str:
+    if not figures["shuffled"]["count"]:
+        return "No placebos were drawn."
+    shuffled, shifted = figures["shuffled"], figures["shifted"]
+    return (
+        f"What sentiment adds has a partial rank IC of {figures['mean']:+.3f}. Shuffled across alike tickers it is "
+        f"{shuffled['mean']:+.3f} on average (p {p_in_words(shuffled['p'])}), shifted in time {shifted['mean']:+.3f} "
+        f"(p {p_in_words(shifted['p'])})."
+    )
+
+
+def _decay(horizon: dict[str, Any], decay: pd.DataFrame) -> str:
+    if not horizon["by"] or decay.empty:
+        return "There are too few sessions to say how long the signal tells."
+    by = joined([f"{_interval(by)} over {h}" for h, by in sorted(horizon["by"].items(), key=lambda item: int(item[0]))])
+    return (
+        f"Mean partial rank IC with daily returns that don't overlap: {by} sessions. A t so large at any of these has "
+        f"a chance of p {p_in_words(horizon['p'])} without an effect."
+    )
+
+
+def _quantiles(profile: dict[str, Any]) -> str:
+    spread, same, new = profile["spread"], profile["autocorrelation"], profile["top_turnover"]
+    if spread is None:
+        return "There are too few sessions with news on five tickers for returns by quantile."
+    parts = [
+        f"The fifth of the tickers with the best news earns {_interval(spread, 1)} basis points a session more than "
+        "the fifth with the worst, before costs."
+    ]
+    if same is not None and new is not None:
+        parts.append(
+            f"The ranks of a session are correlated by {same:.2f} with those of the session before; "
+            f"{percent(new)} of the top fifth were not in it then."
+        )
+    return " ".join(parts)
+
+
+def _events(events: pd.DataFrame) -> str:
+    """What moved before the entry, which nobody could earn, and after it."""
+    rows = {(row["news"], row["day"], row["part"]): row for row in events.to_dict("records")}
+    sentences = []
+    for news in ("good", "bad"):
+        before, after = rows.get((news, 0, "overnight")), rows.get((news, 0, "intraday"))
+        if before and after:
+            sentences.append(
+                f"On {news} news ({before['events']} ticker-sessions) the stock moves "
+                f"{_interval({**before, 'mean': before['mean_bps']}, 1)} basis points in the gap before the session, "
+                f"too early to trade, and {_interval({**after, 'mean': after['mean_bps']}, 1)} within it."
+            )
+    return " ".join(sentences) or "There is no good or bad news."
+
+
+def _coverage(profile: dict[str, Any], coverage: pd.DataFrame) -> str:
+    rare = int((coverage["covered"] < 0.1).sum())
+    return (
+        f"{percent(profile['top_five'])} of the headlines are on the five tickers with most; {rare} of "
+        f"{len(coverage)} tickers have news in fewer than one session of ten."
+    )

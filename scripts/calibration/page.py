@@ -1,0 +1,154 @@
+"""The page and the picture of a calibration."""
+
+from __future__ import annotations
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from finsentiment.labels import LABELS
+from finsentiment.params import Params
+from finsentiment.reporting.pictures import shares_by_size_picture
+from scripts.calibration.grid import CONFIRMED_FROM, LARGE, OTHER
+from scripts.calibration.shape import Shape
+
+QUESTIONS = {"verdict": "improves", "informative": "yes", "pays": "yes"}
+"""The columns of markets.csv that hold answers, and what each says where sentiment is of use."""
+SIDE = 0.05
+"""The share of wrong answers that each side may have."""
+BY = ["kind", "other", "planted", "reading"]
+
+
+def rate(said: pd.Series) -> tuple[float, float, float]:
+    """A share with its 95 % interval (Wilson 1927)."""
+    low, high = proportion_confint(int(said.sum()), len(said), method="wilson")
+    return float(said.mean()), float(low), float(high)
+
+
+def false_answers(done: pd.DataFrame) -> pd.DataFrame:
+    """How often each answer was wrong where the tone says nothing: a row per kind, size of the other effect and side.
+
+    `barred`: whether the bar applies, the size of the other effect being one of `OTHER` or none.
+    """
+    nulls = done[done["planted"] == 0]
+    rows = []
+    parts = [("all kinds", "0 to 0.06", nulls[nulls["other"] < LARGE], True)]
+    parts += [(kind, "all", group[group["other"] < LARGE], True) for kind, group in nulls.groupby("kind")]
+    parts += [
+        (kind, f"{other:g}", group, other < LARGE)
+        for (kind, other), group in nulls.groupby(["kind", "other"])
+        if other in (*OTHER, LARGE)
+    ]
+    for kind, other, group, barred in parts:
+        row = {"kind": kind, "other": other, "markets": len(group), "barred": barred}
+        for question, useful in QUESTIONS.items():
+            for answer in (useful, "hurts"):
+                share, low, high = rate(group[question] == answer)
+                name = f"{question} {'+' if answer == useful else '-'}"
+                row |= {name: share, f"{name} low": low, f"{name} high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def found_answers(done: pd.DataFrame) -> pd.DataFrame:
+    """How often a planted effect was found: a row per kind, size of the other effect, planted rank IC and reading."""
+    rows = []
+    for key, group in done[done["planted"] > 0].groupby(BY):
+        row = dict(zip(BY, key, strict=True)) | {"markets": len(group), "detectable": group["detectable"].mean()}
+        row |= {"partial": group["informative_mean"].mean(), "gain": group["gain"].mean()}
+        for question, useful in QUESTIONS.items():
+            share, low, high = rate(group[question] == useful)
+            row |= {question: share, f"{question}_low": low, f"{question}_high": high}
+        row["wrong"] = float((group[list(QUESTIONS)] == "hurts").any(axis=1).mean())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def calibration_picture(done: pd.DataFrame) -> bytes:
+    """How often each question was answered with yes, by planted rank IC beside a reversal of 0.06."""
+    part = done[(done["kind"] == "drift_3") & (done["other"] == OTHER[-1]) & (done["reading"] == done["reading"].min())]
+    none = done[(done["kind"] == "null_reversal") & (done["other"] == OTHER[-1])]
+    lines = {}
+    for question, useful in QUESTIONS.items():
+        groups = [(0.0, none), *((float(size), group) for size, group in part.groupby("planted"))]
+        lines[question] = [(size, *rate(group[question] == useful)) for size, group in groups if len(group)]
+    names = {"verdict": "improves", "informative": "informative", "pays": "pays"}
+    return shares_by_size_picture({names[question]: points for question, points in lines.items()})
+
+
+def _share(value: float, low: float, high: float) -> str:
+    """In percent, with its interval."""
+    return f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
+
+
+def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, first: int, params: Params) -> str:
+    """The page in Markdown."""
+    false, found = false_answers(done), found_answers(done)
+    names = [f"{question} {side}" for question in QUESTIONS for side in "+-"]
+    head = ["kind of market", "other effect", "markets", "improves", "hurts", "informative", "hurts", "pays", "hurts"]
+    rows = [
+        [row["kind"], row["other"], str(row["markets"])]
+        + [_share(row[name], row[f"{name} low"], row[f"{name} high"]) for name in names]
+        for row in false.to_dict("records")
+    ]
+    over = [
+        f"{row['kind']} (other effect {row['other']}): {name.replace(' +', ': yes').replace(' -', ': hurts')}"
+        for row in false[false["barred"]].to_dict("records")
+        for name in names
+        if row[f"{name} low"] > SIDE
+    ]
+    power_head = ["drift over", "other effect", "planted", "read right", "markets", "improves", "informative", "pays"]
+    power_head += ["partial rank IC", "detectable", "gain"]
+    power = [
+        [row["kind"].removeprefix("drift_"), f"{row['other']:g}", f"{row['planted']:g}", f"{row['reading']:g}"]
+        + [str(row["markets"])]
+        + [_share(row[q], row[f"{q}_low"], row[f"{q}_high"]) for q in QUESTIONS]
+        + [f"{row['partial']:.4f}", f"{row['detectable']:.4f}", f"{row['gain']:+.4f}"]
+        for row in found.to_dict("records")
+    ]
+    facts = shape.facts()
+    counts = reading[list(LABELS)].to_numpy()
+    seeds = "the confirmation's" if first == CONFIRMED_FROM else "for development"
+    keys = ", ".join(sorted(done["key"].unique()))
+    return "\n".join(
+        [
+            "# How often the three answers are wrong, and how often they find what is there",
+            "",
+            f"{len(done)} markets, seeds from {first} on ({seeds}). How they are made: "
+            "[`scripts/calibration/markets.py`](../../scripts/calibration/markets.py); which: "
+            "[`grid.py`](../../scripts/calibration/grid.py). Each row of [markets.csv](markets.csv) is one market. "
+            f"Shape ([shape.json](shape.json)): {facts['tickers']} tickers, {facts['sessions']} sessions, "
+            f"{facts['news_per_session']:.2f} headlines per ticker and session, {facts['coverage']:.0%} of the "
+            f"ticker-sessions covered, {facts['top_five']:.0%} of the news on five tickers, {facts['repeats']:.0%} "
+            f"repeated. Errors of reading ([reading.csv](reading.csv)): measured on {counts.sum()} distinct headlines, "
+            f"of which {counts.diagonal().sum() / counts.sum():.0%} are read right; mixed with none for other shares.",
+            "",
+            "## Where the tone says nothing",
+            "",
+            "Share of markets with each answer, in percent, with its 95 % interval. Each may be wrong in "
+            f"{SIDE:.0%} on either side. Other effect: its rank IC. "
+            + (
+                f"A lower end above {SIDE:.0%}: {'; '.join(over)}."
+                if over
+                else f"No lower end of a kind with an other effect of at most {max(OTHER):g} lies above {SIDE:.0%}."
+            ),
+            "",
+            *_table(head, rows),
+            "",
+            "## Where the tone moves prices",
+            "",
+            "Planted: mean daily rank IC of the signal as read with the next session's return, before the other effect "
+            "(a reversal). Partial rank IC: that of the signal, as the test finds it. Detectable: the one that the "
+            "test says it would have found with 80 % probability. Gain: in mean rank IC of the forecast.",
+            "",
+            *_table(power_head, power),
+            "",
+            "![share of markets by planted rank IC](answers.png)",
+            "",
+            f"Settings and code: {keys}.",
+            "",
+        ]
+    )

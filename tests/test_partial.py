@@ -1,0 +1,177 @@
+"""Cleaning and the partial rank IC: against another library's regression, and where a plain rank IC is fooled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm, rankdata
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import PolynomialFeatures
+
+from finsentiment.backtest.cleaning import Regressors, normal_scores, ranks
+from finsentiment.backtest.partial import Partial, partial_ranks, places_of
+from finsentiment.backtest.table import to_table
+from tests.test_backtest import PARAMS, market
+
+SESSIONS, TICKERS = 60, 12
+
+
+def columns(seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(SESSIONS, TICKERS)), rng.exponential(size=(SESSIONS, TICKERS))]
+
+
+def test_ranks_and_normal_scores_of_a_hand_checked_session() -> None:
+    values = np.array([[3.0, 1.0, np.nan, 2.0], [5.0, 5.0, np.nan, 9.0], [7.0, 7.0, 7.0, 7.0]])
+    assert ranks(values).tolist() == [[1, -1, 0, 0], [-0.5, -0.5, 0, 1], [0, 0, 0, 0]]
+    high = norm.ppf(5 / 6)
+    expected = np.array([high, -high, 0.0, 0.0]) / np.sqrt(2 * high**2 / 3)
+    np.testing.assert_allclose(normal_scores(values)[0], expected, atol=1e-12)
+    assert (normal_scores(values)[2] == 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_what_is_cleaned_is_uncorrelated_with_every_column_and_every_product(seed: int) -> None:
+    given_columns, rows = columns(seed), np.random.default_rng(seed).random((SESSIONS, TICKERS)) < 0.8
+    values = np.random.default_rng(seed + 1).normal(size=(1, SESSIONS, TICKERS))
+    found = Regressors(given_columns, rows).clean_across(values)[0]
+    scores = [normal_scores(np.where(rows, column, np.nan)) for column in given_columns]
+    for product in (scores[0], scores[1], scores[0] ** 2, scores[0] * scores[1], scores[1] ** 2):
+        centred = np.where(rows, product - product.sum(axis=1, keepdims=True) / rows.sum(axis=1, keepdims=True), 0.0)
+        assert abs((found * centred).sum()) < 2e-3 * np.sqrt((values**2).sum() * (centred**2).sum())
+    assert (found[~rows] == 0).all()
+
+
+def test_cleaning_is_the_regression_of_another_library() -> None:
+    rows = np.ones((SESSIONS, TICKERS), dtype=bool)
+    scores = np.stack([normal_scores(column).ravel() for column in columns()], axis=1)
+    design = PolynomialFeatures(2, include_bias=False).fit_transform(scores)
+    design -= design.reshape(SESSIONS, TICKERS, -1).mean(axis=1).repeat(TICKERS, axis=0)
+    values = np.random.default_rng(5).normal(size=(SESSIONS, TICKERS)) + 0.5 * columns()[0] * normal_scores(
+        columns()[1]
+    )
+    expected = values.ravel() - LinearRegression(fit_intercept=False).fit(design, values.ravel()).predict(design)
+    found = Regressors(columns(), rows).clean_across(values[None])[0].ravel()
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
+def test_each_part_is_cleaned_by_what_came_before_it_alone() -> None:
+    rows = np.ones((SESSIONS, TICKERS), dtype=bool)
+    values = np.random.default_rng(2).normal(size=(1, SESSIONS, TICKERS))
+    later = values.copy()
+    later[:, 40:] += 3 * columns()[0][40:]
+    before, after = (Regressors(columns(), rows).clean_forward(v, [20, 40, 50]) for v in (values, later))
+    np.testing.assert_array_equal(before[:, :40], after[:, :40])
+    moved = after[:, 40:50] - before[:, 40:50]
+    np.testing.assert_allclose(moved, 3 * columns()[0][None, 40:50])  # a fit of 40 sessions knew nothing of it
+
+
+def test_small_blocks_give_the_same_as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.ones((SESSIONS, TICKERS), dtype=bool)
+    values = np.random.default_rng(2).normal(size=(2, SESSIONS, TICKERS))
+    session, ticker = (part.ravel() for part in np.indices((40, TICKERS)))
+    whole = Regressors(columns(), rows)
+    found = whole.clean_forward(values, [20, 50]), whole.explained(session, ticker, values[0][session, ticker])
+    monkeypatch.setattr("finsentiment.backtest.cleaning.CELLS", 3 * TICKERS)
+    again = whole.clean_forward(values, [20, 50]), whole.explained(session, ticker, values[0][session, ticker])
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-10)
+
+
+def test_what_is_explained_is_what_cleaning_takes_away() -> None:
+    rows = np.ones((SESSIONS, TICKERS), dtype=bool)
+    values = np.random.default_rng(2).normal(size=(SESSIONS, TICKERS))
+    session, ticker = (part.ravel() for part in np.indices(values.shape))
+    regressors = Regressors(columns(), rows)
+    left = values.ravel() - regressors.explained(session, ticker, values.ravel())
+    np.testing.assert_allclose(left, regressors.clean_across(values[None])[0].ravel(), atol=1e-10)
+
+
+def test_the_daily_return_is_set_against_the_signals_that_are_held() -> None:
+    rng = np.random.default_rng(0)
+    signal, outcome = (rng.normal(size=(8, 5)) for _ in range(2))
+    judged = np.array([True] * 7 + [False])
+    partial = Partial(signal, outcome, judged, first=2)
+    expected = [(outcome[t] * (signal[t] + signal[t - 1] + signal[t - 2]) / 3).sum() for t in (4, 5, 6)]
+    np.testing.assert_allclose(partial.by_session(3), expected)
+    assert partial.sessions(3).tolist() == [4, 5, 6]
+    np.testing.assert_allclose(partial.at_lag(2), [(outcome[t] * signal[t - 2]).sum() for t in (4, 5, 6)])
+    np.testing.assert_allclose(partial.by_session(1), (signal * outcome).sum(axis=1)[2:7])
+
+
+def table(effect, seed: int = 0, **changes: object):
+    return to_table(market(effect, seed).assign(**changes), PARAMS, 1, 5)
+
+
+def ic(found: Partial) -> float:
+    series = found.by_session(1)
+    return float(series.mean() / series.std(ddof=1) * np.sqrt(len(series)))  # its t
+
+
+def test_a_partial_rank_ic_finds_a_signal_and_is_zero_for_one_that_says_nothing_by_itself() -> None:
+    found = table(lambda score, *_: 0.01 * score)
+    assert ic(partial_ranks(found, found.column("fine_tuned_level"), 0)) > 5
+    assert (partial_ranks(found, np.zeros(len(found.rows)), 0).by_session(1) == 0).all()
+    assert abs(ic(partial_ranks(found, found.column("price_return_1"), 0))) < 2
+
+
+def fooled(cause: str) -> tuple[float, float]:
+    """The t of the plain rank IC, and of the partial one, where the tone follows `cause` and so do returns."""
+    found = table(lambda score, *_: 0 * score, seed=3)
+    rng = np.random.default_rng(1)
+    covered = found.news_count > 0
+    values = {
+        "gap": found.column("entry_gap") / 0.005,
+        "past return": found.column("price_return_1"),
+        "past return times news": found.column("price_return_1") * covered,
+    }[cause]
+    tone = np.where(covered, np.sign(values + 0.5 * rng.normal(size=len(values))), 0.0)
+    moved = found.column("return_1") + 0.004 * values
+    found = table(lambda score, *_: 0 * score, seed=3, fine_tuned_level=tone, return_1=moved)
+    plain = Partial(*(_unit(found.grid(v)) for v in (tone, moved)), np.arange(150) < 149, 0)
+    return ic(plain), ic(partial_ranks(found, tone, 0))
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    centred = rankdata(values, axis=1) - (values.shape[1] + 1) / 2
+    return centred / np.sqrt((centred**2).sum(axis=1, keepdims=True)).clip(1e-9)
+
+
+@pytest.mark.parametrize("cause", ["gap", "past return", "past return times news"])
+def test_a_tone_that_follows_what_moves_returns_fools_a_rank_ic_and_not_the_partial_one(cause: str) -> None:
+    plain, partial = fooled(cause)
+    assert plain > 4 and abs(partial) < 1.7
+
+
+def test_tickers_are_alike_in_news_and_past_return() -> None:
+    found = table(lambda score, *_: 0 * score)
+    alike = places_of(found, 0).alike
+    rows = found.rows.assign(group=alike[found.session, found.ticker])
+    rows["third"] = rows.groupby("session")["price_return_1"].rank().sub(1) // 5
+    for _, group in rows.groupby("group"):
+        assert group["session"].nunique() == group["third"].nunique() == group["attention_covered"].nunique() == 1
+        count = np.expm1(group["attention_count"])
+        assert count.max() < 2 * max(count.min(), 1)
+    out = table(lambda score, *_: 0 * score, ranked=np.arange(2250) % 15 != 3)
+    assert (places_of(out, 0).alike[:, 3] == -1).all()
+    assert (partial_ranks(out, out.column("price_volatility"), 0).signal[:, 3] == 0).all()
+
+
+def test_rows_outside_the_universe_move_no_answer() -> None:
+    ranked = np.arange(2250) % 15 < 10
+    features = market(lambda score, *_: 0.01 * score)
+    wild = features.assign(
+        ranked=ranked,
+        fine_tuned_level=np.where(ranked, features["fine_tuned_level"], 9.0),
+        return_1=np.where(ranked, features["return_1"], 5.0),
+    )
+    gone = features[ranked].assign(ranked=True)
+    series = [
+        partial_ranks(t, t.column("fine_tuned_level"), 0).by_session(1)
+        for t in (to_table(pd.DataFrame(f), PARAMS, 1, 5) for f in (wild, gone))
+    ]
+    np.testing.assert_allclose(*series, atol=1e-12)
