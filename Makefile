@@ -6,14 +6,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # dvc, and what the tests start, are those of .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help clone repro verify test test-slow calibrate lint freeze clean
+.PHONY: help clone repro verify test test-slow calibrate calibrate-full calibrate-mine lint freeze clean
 
 help:
 	@echo "make repro      make .venv, run the pipeline (dvc repro), print a summary"
 	@echo "make verify     say whether this machine gets the same figures as those in git"
 	@echo "make test       make .venv, run the quick tests, print what they cover"
 	@echo "make test-slow  run the slow tests: clusters, servers, load, fuzzing, the real model"
-	@echo "make calibrate  measure how often the verdict errs, on simulated markets (45 minutes on two cores; goes on where it was stopped)"
+	@echo "make calibrate  measure how often the answers are wrong, on simulated markets (under an hour on two cores; goes on where it was stopped)"
+	@echo "make calibrate-full  the same on all markets (hours); make calibrate-mine: on markets of the shape of yours, after make repro"
 	@echo "make lint       style, common mistakes, types, workflows"
 	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
 	@echo "make clean      remove .venv and what the pipeline made"
@@ -37,6 +38,12 @@ test-slow: .venv/installed
 
 calibrate: .venv/installed
 	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate
+
+calibrate-full: .venv/installed
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate --full
+
+calibrate-mine: .venv/installed
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate --mine
 
 lint: .venv/installed
 	@$(BIN)/ruff check .

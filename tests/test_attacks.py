@@ -26,6 +26,9 @@ from finsentiment.market.sessions import calendar, next_open
 from finsentiment.market.simulate import Simulation, simulate_market
 from finsentiment.market.sources.simulated import read_headlines
 from finsentiment.params import Params, check_params
+from scripts.calibration.grid import KINDS, NULLS
+from scripts.calibration.markets import simulate
+from scripts.calibration.shape import Shape
 from tests.markets import market
 
 ROOT = Path(__file__).parents[1]
@@ -165,3 +168,33 @@ def test_repeated_news_is_refused_and_counted(driftless, params):
     news = pd.concat([driftless.news, driftless.news], ignore_index=True)
     found = check_market(RawMarket(news, driftless.prices, {}, ("news", "prices")), market("tables", "news"))
     assert found.refused["news_duplicate"] == len(driftless.news) == found.facts["news_out"]
+
+
+SMALL = Shape(
+    sessions=260, news=np.geomspace(6.0, 0.05, 40).tolist(), coverage=0.45, persistence=0.3, repeats=0.3, closed=0.7
+)
+READING = np.array([[0.6, 0.15, 0.25], [0.05, 0.85, 0.1], [0.25, 0.15, 0.6]])
+
+
+@pytest.mark.parametrize("kind", NULLS, ids=lambda kind: kind.name)
+def test_where_the_tone_says_nothing_nothing_is_found_whatever_else_moves_prices(kind, params):
+    section = params.features.model_copy(update={"horizon": kind.horizon})
+    table = simulate(kind, SMALL, 0.12, 0.0, READING, params.features, seed=2)
+    found = answer_questions(table, params.backtest, section, 5)
+    assert (found.verdict, found.informative, found.pays) == ("no evidence", "no evidence", "no evidence")
+
+
+def test_beside_a_reversal_a_planted_drift_is_found(params):
+    table = simulate(KINDS["drift_3"], SMALL, 0.12, 0.02, READING, params.features, seed=2)
+    found = answer_questions(table, params.backtest, params.features, 5)
+    assert (found.verdict, found.informative) == ("improves", "yes")
+
+
+def test_one_session_leaked_into_the_scores_is_found_and_would_have_been_taken_for_sentiment(params):
+    # What tells a "null" market from a leak is one session: scores that know the return they are set against.
+    table = simulate(KINDS["null_reversal"], SMALL, 0.06, 0.0, READING, params.features, seed=2)
+    rng = np.random.default_rng(0)
+    heard = (table["attention_covered"] == 1) & (rng.random(len(table)) < 0.3)
+    leaked = table["fine_tuned_level"].where(~heard, np.sign(table["forward_return"]))
+    found = answer_questions(table.assign(fine_tuned_level=leaked), params.backtest, params.features, 5)
+    assert (found.verdict, found.informative) == ("improves", "yes")

@@ -84,10 +84,16 @@ OTHERS: dict[str, Callable[[State], np.ndarray]] = {
 """What else may move prices, in units of its own within the session."""
 
 
-def simulate(
-    kind: Kind, shape: Shape, other: float, drift: float, errors: np.ndarray, features: params.Features, seed: int
-) -> pd.DataFrame:
-    """The features of one market, as the pipeline builds them, read by `FINE_TUNED`.
+class Market(NamedTuple):
+    """A simulated market: prices on a panel, and where each headline counts (its flat cell) and how it is read."""
+
+    panel: Panel
+    cell: np.ndarray
+    read: np.ndarray
+
+
+def simulate_panel(kind: Kind, shape: Shape, other: float, drift: float, errors: np.ndarray, seed: int) -> Market:
+    """One market, with sessions of news and prices before the first that counts, and of prices after the last.
 
     Parameters
     ----------
@@ -101,14 +107,21 @@ def simulate(
     sessions, tickers = BEFORE + shape.sessions + AFTER, len(shape.news)
     noise = price_noise(tickers, sessions, moving)
     cell, tone, surprise, follows = _news(kind, shape, noise.own, arriving, telling)
-    grid = (sessions, tickers)
-    count = per_cell(cell, grid)
+    count = per_cell(cell, (sessions, tickers))
     read = _read(cell, tone, shape, errors, tickers, reading)
-    panel = _panel(kind, shape, noise, count, cell, np.where(follows, 0.0, tone), surprise, other, drift, trading)
-    session = cell // tickers
-    counts = np.where((session >= BEFORE) & (session < BEFORE + shape.sessions), cell, -1)
+    moves = np.where(follows, 0.0, tone)
+    return Market(_panel(kind, shape, noise, count, cell, moves, surprise, other, drift, trading), cell, read)
+
+
+def simulate(
+    kind: Kind, shape: Shape, other: float, drift: float, errors: np.ndarray, features: params.Features, seed: int
+) -> pd.DataFrame:
+    """The features of one market, as the pipeline builds them, read by `FINE_TUNED`. Parameters: `simulate_panel`."""
+    found = simulate_panel(kind, shape, other, drift, errors, seed)
+    session = found.cell // len(found.panel.tickers)
+    counts = np.where((session >= BEFORE) & (session < BEFORE + shape.sessions), found.cell, -1)
     section = features.model_copy(update={"horizon": kind.horizon})
-    return feature_table(panel, counts, {FINE_TUNED: read}, section)
+    return feature_table(found.panel, counts, {FINE_TUNED: found.read}, section)
 
 
 def _rates(shape: Shape, sessions: int, rng: np.random.Generator) -> np.ndarray:
