@@ -261,18 +261,17 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
 def test_looks_before_this_one_make_the_level_stricter():
     assert level_of(0.1, 0) == pytest.approx(0.1)
     assert 1 - (1 - level_of(0.1, 4)) ** 5 == pytest.approx(0.1)
-    evidence = {before: run_backtest(market(faint), with_trials(before), SECTION, 5, 1).metrics for before in (0, 400)}
-    assert evidence[0]["questions"]["informative"]["answer"] == "yes"
-    assert evidence[400]["questions"]["informative"]["answer"] == "no evidence"
-    assert evidence[400]["interval"] == pytest.approx(0.95 ** (1 / 401))
+    answers = {before: answer_questions(market(faint), with_trials(before), SECTION, 5) for before in (0, 400)}
+    assert (answers[0].informative, answers[400].informative) == ("yes", "no evidence")
+    assert answers[400].evidence["informative"].level == pytest.approx(1 - 0.95 ** (1 / 401))
 
 
 def faint(score, covered, session):
-    return 0.0022 * score
+    return 0.003 * score
 
 
 def with_trials(before):
-    return PARAMS.model_copy(update={"trials_before": before})
+    return PARAMS.model_copy(update={"trials_before": before, "placebos": 0})
 
 
 def test_the_smallest_effect_that_would_have_been_found_by_hand():

@@ -155,7 +155,7 @@ def test_tickers_are_alike_in_news_and_past_return() -> None:
     for _, group in rows.groupby("group"):
         assert group["session"].nunique() == group["third"].nunique() == group["attention_covered"].nunique() == 1
         count = np.expm1(group["attention_count"])
-        assert count.max() < 2 * max(count.min(), 1)
+        assert count.max() < 4 * max(count.min(), 1)
     out = table(lambda score, *_: 0 * score, ranked=np.arange(2250) % 15 != 3)
     assert (places_of(out, 0).alike[:, 3] == -1).all()
     assert (partial_ranks(out, out.column("price_volatility"), 0).signal[:, 3] == 0).all()

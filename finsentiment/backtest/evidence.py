@@ -12,6 +12,8 @@ import statsmodels.api as sm
 from arch.bootstrap import SPA, StationaryBootstrap, optimal_block_length
 from scipy.stats import kurtosis, norm, rankdata, skew
 
+from finsentiment.backtest.enough import MIN_IC_SESSIONS
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -86,12 +88,13 @@ def estimate_mean(series: np.ndarray, horizon: int, samples: int, significance: 
 
     The interval and p-value come from the same resamples: p is twice the smaller share of resampled means on
     one side of 0. The t-statistic is Newey and West's, with their lag 4 (n / 100)^(2/9), or horizon - 1 where
-    overlapping forward returns ask for more; it is 0 for a series without variance.
+    overlapping forward returns ask for more; it is 0 for a series without variance or with fewer than
+    `MIN_IC_SESSIONS` values, which are too few for its quantiles.
     """
     resampled = bootstrap(series, np.mean, samples, seed)
     side = min((resampled <= 0).sum(), (resampled >= 0).sum())
     hac_t = 0.0
-    if np.ptp(series) > 0:
+    if np.ptp(series) > 0 and len(series) >= MIN_IC_SESSIONS:
         lags = max(horizon - 1, int(4 * (len(series) / 100) ** (2 / 9)))
         hac = {"maxlags": lags, "use_correction": True}
         hac_t = float(sm.OLS(series, np.ones(len(series))).fit(cov_type="HAC", cov_kwds=hac).tvalues[0])

@@ -97,7 +97,8 @@ def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
 def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     """A sentence or two for each picture, made from its data."""
     last = tables["ic"].iloc[-1]
-    first = _top_features(tables["importance"]).iloc[0]
+    ours = tables["importance"][tables["importance"]["arm"] == TESTED]
+    first = _top_features(ours).iloc[0]
     return {
         "gains": _gains(found),
         "placebos": _placebos(found["questions"]["improves"]),
@@ -109,7 +110,7 @@ def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         "quantiles": _quantiles(found["profile"]),
         "events": _events(tables["events"]),
         "coverage": _coverage(found["profile"], tables["coverage"]),
-        "importance": f"The largest share of its arm: {describe_feature(first['feature'], first['arm'])}, "
+        "importance": f"What the fine-tuned model adds is mostly {describe_feature(first['feature'])}: "
         f"{percent(first['shap_share'])} by Shapley values.",
         "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
         f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the chance that it is better than the best of "
@@ -202,7 +203,7 @@ def _quantiles(profile: dict[str, Any]) -> str:
     ]
     if same is not None and new is not None:
         parts.append(
-            f"The ranks of a session are correlated by {same:.2f} with those of the session before; "
+            f"The ranks of a session are correlated by {round(same, 2) + 0.0:.2f} with those of the session before; "
             f"{percent(new)} of the top fifth were not in it then."
         )
     return " ".join(parts)
