@@ -175,3 +175,18 @@ def test_rows_outside_the_universe_move_no_answer() -> None:
         for t in (to_table(pd.DataFrame(f), PARAMS, 1, 5) for f in (wild, gone))
     ]
     np.testing.assert_allclose(*series, atol=1e-12)
+
+
+@pytest.mark.parametrize(("tickers", "sessions"), [(5, 25), (8, 30), (10, 60)])
+def test_on_a_small_panel_of_noise_cleaning_makes_no_evidence(tickers: int, sessions: int) -> None:
+    """With 15 columns and their products a regression takes 135 degrees of freedom: here as many as there are rows."""
+    found = []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        noise = market(lambda score, *_: 0 * score, seed, tickers, sessions)
+        more = {f"price_{n}": rng.normal(size=len(noise)) for n in range(9)}
+        settings = PARAMS.model_copy(update={"train_sessions": 20, "min_tickers": 5})
+        partial = partial_ranks(to_table(noise.assign(**more), settings, 1, 5), rng.normal(size=len(noise)), 0)
+        series = partial.judged_by_session(1)
+        found.append(series.mean() / series.std(ddof=1) * np.sqrt(len(series)))
+    assert np.std(found) < 1.4 and np.mean(np.abs(found) > 1.645) <= 0.2

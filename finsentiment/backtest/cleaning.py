@@ -76,6 +76,16 @@ class Regressors:
         square, cross = self._moments(values, 0, len(self.rows))
         return self._less(values, _solve(square, cross), 0, len(self.rows))
 
+    def left(self) -> float:
+        """The share of the degrees of freedom that cleaning over all sessions leaves, from 0 to 1.
+
+        Of n cells less their sessions the regression takes as many as the trace of its hat matrix.
+        """
+        square, _ = self._moments(np.zeros((1, *self.rows.shape)), 0, len(self.rows))
+        taken = float(np.trace(_solve(square, square)))
+        cells = int(self.rows.sum() - self.rows.any(axis=1).sum())
+        return max(0.0, 1 - taken / cells) if cells > 0 else 0.0
+
     def clean_forward(self, values: np.ndarray, starts: list[int]) -> np.ndarray:
         """The same, each part of the sessions by what was fitted on the sessions before it.
 

@@ -47,22 +47,23 @@ def check_enough(
         )
     inside = (panel.sessions >= placed.min()) & (panel.sessions <= placed.max()) & panel.listed.any(axis=1)
     sessions = int(inside.sum())
-    needed = train_sessions + MIN_IC_SESSIONS
+    least = MIN_IC_SESSIONS + horizon - 1
+    needed = train_sessions + least
     span = f"from {_day(placed.min())} to {_day(placed.max())}"
     remedy = f"give a longer period, or lower backtest.train_sessions = {train_sessions}"
     if sessions < needed:
         raise InputError(
             f"there are {sessions} sessions with news and prices ({span}), expected at least {needed}: "
-            f"{train_sessions} to train on (backtest.train_sessions), {MIN_IC_SESSIONS} to judge by; {remedy}"
+            f"{train_sessions} to train on (backtest.train_sessions), {least} to judge by; {remedy}"
         )
     returns, _ = forward_return(panel, horizon, "open", 0.0)
     known = (np.isfinite(returns) & panel.ranked)[inside].sum(axis=1)
     judged = int((known[train_sessions:] >= min_tickers).sum())
-    if judged < MIN_IC_SESSIONS:
+    if judged < least:
         raise InputError(
             f"only {judged} of the {sessions - train_sessions} sessions to judge by ({span}) have "
             f"backtest.min_tickers = {min_tickers} tickers with prices {horizon} session"
-            f"{'s' if horizon != 1 else ''} ahead, expected {MIN_IC_SESSIONS}; {remedy}, or give more tickers"
+            f"{'s' if horizon != 1 else ''} ahead, expected {least}; {remedy}, or give more tickers"
         )
 
 

@@ -22,12 +22,14 @@ class Partial:
     signal, outcome : (S, K), 0 where there is none
     judged : (S,), True where there are enough tickers
     first : the first session of the signal
+    left : share of the degrees of freedom that cleaning left
     """
 
     signal: np.ndarray
     outcome: np.ndarray
     judged: np.ndarray
     first: int
+    left: float = 1.0
 
     def by_session(self, horizon: int, signal: np.ndarray | None = None) -> np.ndarray:
         """Partial rank IC of each judged session: (sessions,).
@@ -37,9 +39,21 @@ class Partial:
         and Titman 1993).
         """
         signal = self.signal if signal is None else signal
-        held = signal if horizon == 1 else np.sum([_lagged(signal, lag) for lag in range(horizon)], axis=0) / horizon
+        held = signal.copy()
+        for lag in range(1, horizon):
+            held[lag:] += signal[:-lag]
+        held /= horizon
         start = self.first + horizon - 1
         return (held * self.outcome).sum(axis=1)[start:][self.judged[start:]]
+
+    def judged_by_session(self, horizon: int) -> np.ndarray:
+        """`by_session` with its mean shrunk by the square root of `left`.
+
+        Signal and return are both cleaned on the sessions that are judged, so that what is left of them lies in fewer
+        dimensions than there are cells, and their correlation varies more by chance than its sessions show.
+        """
+        series = self.by_session(horizon)
+        return series - (1 - np.sqrt(self.left)) * series.mean()
 
     def sessions(self, horizon: int) -> np.ndarray:
         """The numbers of the sessions of `by_session`."""
@@ -79,7 +93,7 @@ def partial_ranks(table: FeatureTable, signal: np.ndarray, first: int) -> Partia
     # A signal that is the same for all tickers ranks nothing; what rounding leaves of one that is explained is nothing.
     some = (before > 0) & (after > 1e-6 * before)
     cleaned = np.where(some, cleaned / np.where(some, after, 1.0), 0.0)
-    return Partial(cleaned[0], cleaned[1], count[:, 0] >= table.params.min_tickers, first)
+    return Partial(cleaned[0], cleaned[1], count[:, 0] >= table.params.min_tickers, first, regressors.left())
 
 
 def places_of(table: FeatureTable, first: int) -> Places:

@@ -59,9 +59,15 @@ class Places:
 
 
 def run_placebos(
-    scores: np.ndarray, places: Places, figure: Callable[[np.ndarray], float], count: int, seed: int, threads: int
+    observed: float,
+    scores: np.ndarray,
+    places: Places,
+    figure: Callable[[np.ndarray], float],
+    count: int,
+    seed: int,
+    threads: int,
 ) -> tuple[Placebo, Placebo]:
-    """`figure` of scores (S, K), beside `count` figures of them shuffled and as many of them shifted in time.
+    """The observed figure of scores (S, K), beside `count` figures of them shuffled and as many shifted in time.
 
     Shuffled: within a session, among the tickers that are alike. Among all tickers, the real scores would tell who was
     in the news and whose price had moved, and the placebo's would not, so that an effect of attention or of past
@@ -74,7 +80,6 @@ def run_placebos(
 
     with ThreadPoolExecutor(threads) as pool:
         found = [np.array(list(pool.map(lambda n, k=kind: drawn(k, n), range(count)))) for kind in (0, 1)]
-    observed = figure(scores)
     shuffled, shifted = (rank_among_placebos(observed, values) for values in found)
     return shuffled, shifted
 

@@ -51,7 +51,11 @@ class Asker:
         estimate = self.estimate(series)
         if self.thorough or beyond_chance(estimate, self.level):
             count = self.table.params.placebos
-            return Evidence(estimate, *run_placebos(scores, places, figure, count, self.seed, self.threads), self.level)
+            return Evidence(
+                estimate,
+                *run_placebos(estimate.mean, scores, places, figure, count, self.seed, self.threads),
+                self.level,
+            )
         nothing: Placebo = rank_among_placebos(estimate.mean, np.array([]))
         return Evidence(estimate, nothing, nothing, self.level)
 
@@ -59,7 +63,7 @@ class Asker:
 def ask_partial(asker: Asker, partial: Partial, places: Places) -> Evidence:
     """The evidence on a mean partial rank IC."""
     horizon = asker.table.horizon
-    series = partial.by_session(horizon)
+    series = partial.judged_by_session(horizon)
     return asker.weigh(series, partial.signal, places, lambda moved: float(partial.by_session(horizon, moved).mean()))
 
 

@@ -195,10 +195,11 @@ def _comparable(table: FeatureTable, forecasts: dict[str, np.ndarray]) -> pd.Dat
     """Daily rank ICs of all forecasts on the sessions where each has one."""
     every = pd.DataFrame({arm: table.daily_ic(forecast) for arm, forecast in forecasts.items()})
     ic, params = every.dropna(), table.params
-    if len(ic) < MIN_IC_SESSIONS:
+    least = MIN_IC_SESSIONS + table.horizon - 1
+    if len(ic) < least:
         raise InputError(
             f"only {len(ic)} of the {len(every)} forecast sessions have backtest.min_tickers = "
-            f"{params.min_tickers} tickers with a forward_return: expected at least {MIN_IC_SESSIONS} sessions; give a "
+            f"{params.min_tickers} tickers with a forward_return: expected at least {least} sessions; give a "
             f"longer period or more tickers, or lower backtest.train_sessions = {params.train_sessions}"
         )
     return ic

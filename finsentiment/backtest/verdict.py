@@ -120,7 +120,7 @@ def answers_in_words(metrics: dict[str, Any]) -> str:
         f"news taken out: {_partial(informative, interval)}",
         f"Pays: {answer_in_words(pays)}. Long-short after costs, with sentiment less without: {pays['mean']:.1f} basis "
         f"points a session ({interval} {pays['low']:.1f} to {pays['high']:.1f})."
-        + (f" {pays['detectable']:.1f} would have been found so." if pays["answer"] == "no evidence" else ""),
+        + (f" One of {pays['detectable']:.1f} {FOUND}." if pays["answer"] == "no evidence" else ""),
     ]
     return "\n".join(lines)
 
@@ -130,6 +130,7 @@ VERDICT_OPENINGS = {
     "hurts": "Sentiment hurts the forecast.",
     "no evidence": "There is no evidence that sentiment changes the forecast.",
 }
+FOUND = f"would have been found with {100 * POWER:g} % probability"
 
 
 def answer_in_words(question: dict[str, Any]) -> str:
@@ -143,7 +144,7 @@ def _partial(question: dict[str, Any], interval: str) -> str:
     if question["answer"] == "no evidence":
         return (
             f"{said} One of {_three(question['detectable'])}, about {question['detectable_bps']:.1f} basis points a "
-            f"session, would have been found with {100 * POWER:g} % probability."
+            f"session, {FOUND}."
         )
     if not question["shuffled"]["count"]:
         return said
