@@ -102,10 +102,11 @@ def drift_of(planted: float, kind: str, reading: float, shape: Shape, errors: np
 def run_grid(
     todo: list[Job], folder: Path, shape: Shape, errors: dict[float, np.ndarray], params: Params, threads: int
 ) -> pd.DataFrame:
-    """Judge the markets that are missing in `folder`, all cores busy; all rows of this key that are there."""
+    """Judge the markets that are missing in `folder`, all cores busy; all rows of these that are there."""
     key, file = _key(params, shape, errors), folder / "markets.csv"
     done = pd.read_csv(file, dtype={"key": str}) if file.is_file() else pd.DataFrame(columns=["key", *KEYS])
-    rows = done[done["key"] == key].to_dict("records")
+    wanted = {tuple(job) for job in todo}  # not those of other seeds that lie in the folder too
+    rows = [row for row in done[done["key"] == key].to_dict("records") if tuple(row[name] for name in KEYS) in wanted]
     judged = {tuple(row[name] for name in KEYS) for row in rows}
     todo = [job for job in todo if tuple(job) not in judged]
     with ProcessPoolExecutor(threads) as pool, tqdm(total=len(todo), unit="market", file=sys.stderr) as bar:
@@ -130,9 +131,9 @@ def run_grid(
 def _key(params: Params, shape: Shape, errors: dict[float, np.ndarray]) -> str:
     """All that an answer depends on: markets judged under another key are judged again."""
     files = [file for name in CODE for file in sorted(Path("finsentiment").glob(name))]
-    files += [Path("scripts/calibration/markets.py"), Path("scripts/calibration/grid.py")]
+    files += [Path(__file__), *(Path(__file__).parent / "calibration" / f"{name}.py" for name in ("markets", "shape"))]
     settings = [section.model_dump() for section in (params.features, params.backtest)]
-    libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch")]
+    libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "statsmodels")]
     told = [*settings, [sha256_file(str(file)) for file in files], libraries, shape.facts()]
     told += [{str(right): table.round(6).tolist() for right, table in errors.items()}]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

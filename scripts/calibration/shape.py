@@ -39,6 +39,7 @@ class Shape:
 
     def sparse(self, coverage: float) -> Shape:
         """The same with news on no more than this share of ticker-sessions."""
+        coverage = min(coverage, self.coverage)
         less = coverage / self.coverage
         return Shape(**{**asdict(self), "news": [rate * less for rate in self.news], "coverage": coverage})
 
