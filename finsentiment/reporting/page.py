@@ -19,7 +19,7 @@ from finsentiment.reporting.words import percent
 TEMPLATE = "report.html"
 QUESTION = "Does the sentiment of company news improve a forecast of stock returns?"
 LIMITS = (
-    "The rule errs: results/calibration/README.md says how often, measured on simulated markets of another shape; "
+    "The rule errs. How often is measured on simulated markets of another shape (results/calibration/README.md); "
     "`make calibrate-mine` measures it on markets of this shape.",
     "One data set is one draw: another period or other companies may say otherwise.",
     "The language model was trained on texts that may be younger than the news it reads, and may remember what became "
