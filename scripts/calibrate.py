@@ -13,6 +13,7 @@ written.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import sys
@@ -26,11 +27,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from finsentiment.arms import SIGNAL, TRUTH
+from finsentiment.backtest.answers import answer_questions
 from finsentiment.backtest.evidence import rank_ic
-from finsentiment.backtest.run import answer_questions
-from finsentiment.backtest.verdict import detectable
+from finsentiment.backtest.placebos import rank_among_placebos
+from finsentiment.backtest.verdict import Evidence, detectable
 from finsentiment.errors import run_main
-from finsentiment.files import read_json, read_table, sha256_file, write_bytes, write_csv, write_json, write_text
+from finsentiment.files import read_json, read_table, write_bytes, write_csv, write_json, write_text
 from finsentiment.labels import LABELS
 from finsentiment.params import Params
 from scripts.calibration.grid import CONFIRMED_FROM, KINDS, Job, jobs
@@ -44,7 +46,21 @@ MINE = Path("results/calibration-mine")
 SHAPE, READING = "shape.json", "reading.csv"
 PILOT: dict[str, Any] = {"ic": 0.05, "markets": 6, "seed": 90_000}
 """Markets by which the drift of a planted rank IC is found: with about this rank IC, and without."""
-CODE = ("arms.py", "backtest/*.py", "features/*.py", "market/simulate.py")
+CODE = [
+    Path(folder, f"{name}.py")
+    for folder, names in {
+        "finsentiment": "arms",
+        "finsentiment/backtest": "answers cleaning enough evidence forecasts partial placebos portfolio questions "
+        "table verdict walkforward",
+        "finsentiment/features": "build columns panel",
+        "finsentiment/market": "sessions simulate",
+        "scripts": "calibrate",
+        "scripts/calibration": "markets shape",
+    }.items()
+    for name in names.split()
+]
+"""What makes a market and answers the questions."""
+NONE = rank_among_placebos(0.0, np.array([]))
 KEYS = list(Job._fields)
 
 
@@ -74,7 +90,9 @@ def judge(job: Job, drift: float, shape: Shape, errors: np.ndarray, params: Para
     section = params.features.model_copy(update={"horizon": kind.horizon})
     found = answer_questions(table, params.backtest, section, job.seed)
     answers = {"verdict": found.verdict, "informative": found.informative, "pays": found.pays}
-    figures = {"gain": found.gain, "detectable": detectable(found.evidence["informative"])}
+    # Without placebos, which are drawn for some markets only.
+    bare = Evidence(found.evidence["informative"].estimate, NONE, NONE, found.evidence["informative"].level)
+    figures = {"gain": found.gain, "detectable": detectable(bare)}
     for name, evidence in found.evidence.items():
         figures |= {f"{name}_mean": evidence.estimate.mean, f"{name}_hac_t": evidence.estimate.hac_t}
     return {**job._asdict(), **answers, **figures}
@@ -130,13 +148,25 @@ def run_grid(
 
 def _key(params: Params, shape: Shape, errors: dict[float, np.ndarray]) -> str:
     """All that an answer depends on: markets judged under another key are judged again."""
-    files = [file for name in CODE for file in sorted(Path("finsentiment").glob(name))]
-    files += [Path(__file__), *(Path(__file__).parent / "calibration" / f"{name}.py" for name in ("markets", "shape"))]
     settings = [section.model_dump() for section in (params.features, params.backtest)]
     libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "statsmodels")]
-    told = [*settings, [sha256_file(str(file)) for file in files], libraries, shape.facts()]
+    told = [*settings, [without_words(file.read_text()) for file in CODE], libraries, shape.facts()]
     told += [{str(right): table.round(6).tolist() for right, table in errors.items()}]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def without_words(code: str) -> str:
+    """Python code without its comments and docstrings: what they say can't change an answer."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def record_inputs(folder: Path, params: Params) -> None:

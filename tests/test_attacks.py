@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from finsentiment.backtest import walkforward
-from finsentiment.backtest.run import answer_questions
+from finsentiment.backtest.answers import answer_questions
 from finsentiment.features import build as building
 from finsentiment.features import look_ahead
 from finsentiment.features.build import build_features

@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finsentiment.backtest.answers import answer_questions
 from finsentiment.backtest.evidence import Estimate
 from finsentiment.backtest.placebos import rank_among_placebos
 from finsentiment.backtest.portfolio import Prices, portfolio_metrics, sharpe, trade_forecast, weights_of
-from finsentiment.backtest.run import answer_questions, run_backtest
-from finsentiment.backtest.verdict import Evidence, answers_in_words, decide_verdict, detectable, level_of
+from finsentiment.backtest.run import run_backtest
+from finsentiment.backtest.verdict import Evidence, decide_verdict, detectable, level_of
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
 from finsentiment.files import round_figures
 from finsentiment.params import Backtest, Features, LightGBM
+from finsentiment.reporting.answers import answers_in_words
 
 PARAMS = Backtest(
     train_sessions=60,
@@ -238,6 +240,7 @@ def question(answer, mean, low, high, **more):
 def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
     metrics = {
         "interval": 0.9,
+        "power": 0.8,
         "ic": {"fine_tuned": {"mean": 0.0901}, "base": {"mean": 0.0630}},
         "gain": {"fine_tuned": {"mean": -0.0001, "low": -0.0169, "high": 0.0369}},
         "questions": {
@@ -246,6 +249,8 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
             "pays": question("hurts", -2.34, -4.0, -0.5),
         },
     }
+    few = {**metrics["questions"], "pays": question("no evidence", -2.34, -4.0, -0.5, detectable=None)}
+    assert answers_in_words({**metrics, "questions": few}).endswith("to -0.5). There are too few values to find any.")
     assert answers_in_words(metrics).splitlines() == [
         "There is no evidence that sentiment changes the forecast. Mean daily rank IC: 0.090 with sentiment, 0.063 "
         "without; the gain is 0.000 (90 % interval -0.017 to 0.037). Partial rank IC of what sentiment adds: 0.004 "
@@ -277,6 +282,7 @@ def with_trials(before):
 def test_the_smallest_effect_that_would_have_been_found_by_hand():
     none = rank_among_placebos(0.0, np.array([]))
     wide = rank_among_placebos(0.0, np.linspace(-0.1, 0.1, 201))
+    assert detectable(Evidence(Estimate(0.01, -0.002, 0.022, 0.1, 0.0), none, none, 0.1)) is None
     estimate = Estimate(0.01, -0.002, 0.022, 0.1, 2.0)  # standard error 0.005, half the interval 0.012
     assert detectable(Evidence(estimate, none, none, 0.1)) == pytest.approx(0.012 + 0.8416 * 0.005, abs=1e-5)
     assert detectable(Evidence(estimate, none, wide, 0.1)) == pytest.approx(0.09 + 0.8416 * 0.005, abs=1e-5)

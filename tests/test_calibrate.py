@@ -19,6 +19,7 @@ from scripts.calibration.grid import CONFIRMED_FROM, KINDS, LARGE, NULLS, Job, j
 from scripts.calibration.markets import OTHERS, Kind, simulate
 from scripts.calibration.page import calibration_page, calibration_picture, false_answers, found_answers
 from scripts.calibration.shape import Shape, shape_of
+from tests.test_dependencies import imported
 
 ROOT = Path(__file__).parents[1]
 SHAPE = Shape(
@@ -94,6 +95,11 @@ def test_errors_are_those_that_were_measured_and_fewer_where_more_is_read_right(
     assert read[list(LABELS)].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
 
 
+def extreme_in_session(table: pd.DataFrame, name: str) -> pd.Series:
+    by_session = table.groupby("session")[name]
+    return (table[name] - by_session.transform("mean")).abs() > 1.5 * by_session.transform("std", ddof=0)
+
+
 @pytest.mark.parametrize("other", OTHERS)
 def test_each_other_effect_has_the_rank_ic_that_is_asked_for_and_the_tone_none_of_its_own(other, params) -> None:
     found = {size: [] for size in (0.0, 0.15)}
@@ -105,6 +111,7 @@ def test_each_other_effect_has_the_rank_ic_that_is_asked_for_and_the_tone_none_o
                 "return_x_news": np.sign(table["attention_covered"].to_numpy() - 0.5) * past,
                 "reversal": -past,
                 "gap": -table["entry_gap"].to_numpy(),
+                "gap_extreme": -(table["entry_gap"] * extreme_in_session(table, "entry_gap")).to_numpy(),
                 "volume": table["price_volume_ratio"].to_numpy(),
                 "attention": table["attention_count"].to_numpy(),
             }[other]
@@ -226,3 +233,18 @@ def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
     assert (found.sessions, found.news, found.coverage) == (4, [1.0, 0.25], 0.5)
     assert found.repeats == 0.2 and found.closed == 0.8  # "x" on A again; one headline within the session
     assert json.loads(json.dumps(found.facts()))["top_five"] == 1.0
+
+
+def test_markets_are_judged_again_for_whatever_can_change_an_answer_and_for_no_word() -> None:
+    answers = ROOT / "finsentiment/backtest/answers.py"
+    deciding = {answers} | imported(answers) | imported(ROOT / "scripts/calibration/markets.py")
+    package = ROOT / "finsentiment"
+    others = {package / f"{name}.py" for name in ("__init__", "errors", "labels", "params", "intake/settings")}
+    others |= {ROOT / "stages/__init__.py"}
+    assert deciding - others == {ROOT / file for file in calibrate.CODE if file.parts[0] == "finsentiment"}
+    said = calibrate.without_words('"""A."""\n\n\ndef f(x):\n    """B."""\n    return x  # C\n')
+    assert (
+        said
+        == calibrate.without_words("def f(x):\n    return x")
+        != calibrate.without_words("def f(x):\n    return -x")
+    )

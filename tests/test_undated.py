@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finsentiment.backtest.run import answer_questions
+from finsentiment.backtest.answers import answer_questions
 from finsentiment.errors import InputError
 from finsentiment.features.build import build_features
 from finsentiment.market.checks import RawMarket, check_market

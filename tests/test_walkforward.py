@@ -53,7 +53,14 @@ def test_the_target_is_the_rank_within_the_session():
     returns = np.array([0.01, -0.5, 0.02, 9.0, np.nan, 0.3, 0.3])
     session = np.array([0, 0, 0, 0, 0, 1, 1])
     expected = [-0.125, -0.375, 0.125, 0.375, np.nan, 0.0, 0.0]
-    np.testing.assert_allclose(rank_target(returns, session), expected)
+    np.testing.assert_allclose(rank_target(returns, session, np.full(len(returns), True)), expected)
+
+
+def test_a_return_that_is_known_late_moves_no_rank_that_was_known_before():
+    returns, session = np.array([0.01, -0.5, 0.02, 9.0]), np.zeros(4, dtype=int)
+    on_time = np.array([True, True, True, False])
+    expected = [0.0, -1 / 3, 1 / 3, 0.375]
+    np.testing.assert_allclose(rank_target(returns, session, on_time), expected)
 
 
 def walk(columns, target, session, folds, seeds, threads=1, params=SMALL, **more):
@@ -209,13 +216,25 @@ def test_placebo_p_values_count_the_observed_and_the_ties():
 
 
 def test_a_shift_in_time_moves_whole_sessions_far_and_keeps_their_order():
-    scores = np.arange(300.0).repeat(2).reshape(300, 2)
+    angle = np.arange(300) / 300
+    scores = np.column_stack([np.cos(angle), np.sin(angle)])  # all sessions of length 1
     places = Places(np.zeros((300, 2), dtype=int), 20)
     for seed in range(30):
         moved = places.shifted(scores, np.random.default_rng(seed))
-        assert np.array_equal(moved[:, 0], moved[:, 1]) and np.array_equal(moved[:20], scores[:20])
-        by = int(np.argmin(moved[20:, 0]))
-        assert 63 <= by <= 280 - 63 and np.array_equal(np.roll(scores[20:, 0], by), moved[20:, 0])
+        assert np.array_equal(moved[:20], scores[:20])
+        by = int(np.argmin(moved[20:, 1]))
+        assert 63 <= by <= 280 - 63
+        np.testing.assert_allclose(np.roll(scores[20:], by, axis=0), moved[20:])
+
+
+def test_shifted_scores_are_as_long_as_the_real_ones_where_tickers_come_and_go():
+    scores = np.random.default_rng(0).normal(size=(300, 9))
+    alike = np.zeros((300, 9), dtype=int)
+    alike[:150, 3:6], alike[150:, 6:] = -1, -1
+    scores[alike < 0] = np.nan
+    moved = Places(alike, 0).shifted(scores, np.random.default_rng(1))
+    assert (moved[alike < 0] == 0).all()
+    np.testing.assert_allclose(np.square(moved).sum(axis=1), np.nansum(np.square(scores), axis=1))
 
 
 def test_the_best_of_many_without_merit_is_not_superior_and_one_with_merit_is():

@@ -1,12 +1,13 @@
 """Scores and outcomes cleaned of what prices and the amount of news tell: a regression on columns and their products.
 
-Each column is first turned into normal scores within its session (ranks, through the normal quantile function; 0 where
-it is missing), so that outliers, the market's move and the session's volatility drop out. Of p columns and their
-p (p + 1) / 2 products, squares among them, least squares takes what it can; the coefficients are the same in all
-sessions. What is left is uncorrelated with every column and every product, on average over the sessions.
+Each column is first turned into normal scores within its session (ranks, through the normal quantile function), so that
+outliers, the market's move and the session's volatility drop out. Where it is missing its score is 0, and a column of 0
+and 1 says so. Least squares takes what it can of p columns, their p (p + 1) / 2 products, squares among them, and their
+third Hermite polynomials x³ - 3x; the coefficients are the same in all sessions. What is left is uncorrelated with each
+of these, on average over the sessions.
 
-Products, since markets have them: where returns go on after a move with news and turn back after one without, past
-return times news forecasts, and tone goes with both (Chan 2003, Tetlock 2010).
+Markets react to extremes, hence the third powers. They have products, too: where returns go on after a move with news
+and turn back after one without, past return times news forecasts, and tone goes with both (Chan 2003, Tetlock 2010).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def _standardised(values: np.ndarray, known: np.ndarray, count: np.ndarray) -> n
 class Regressors:
     """Columns to clean of, on a grid of S sessions x K tickers.
 
-    scores : (p, S, K) normal scores, 0 outside `rows`
+    scores : (p, S, K) normal scores, 0 where they are missing and outside `rows`
+    missing : (m, S, K), 1 where a column is missing: one for all columns that are missing in the same places
     rows : (S, K), True where there is a row that counts
     """
 
@@ -55,11 +57,17 @@ class Regressors:
         self.rows = rows
         self.scores = np.stack([normal_scores(np.where(rows, column, np.nan)) for column in columns])
         self.pairs = np.triu_indices(len(columns))
+        patterns = {gaps.tobytes(): gaps for column in columns if (gaps := rows & np.isnan(column)).any()}
+        self.missing = np.stack([*patterns.values(), np.zeros_like(rows)][: max(1, len(patterns))])
+
+    @property
+    def size(self) -> int:
+        """The number of regressors."""
+        return 2 * len(self.scores) + len(self.pairs[0]) + len(self.missing)
 
     def explained(self, session: np.ndarray, ticker: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What the regression on the cells (session, ticker) explains of their values (n,): (n,)."""
-        columns = len(self.scores) + len(self.pairs[0])
-        square, cross, found = np.zeros((columns, columns)), np.zeros(columns), np.empty(len(values))
+        square, cross, found = np.zeros((self.size, self.size)), np.zeros(self.size), np.empty(len(values))
         for first, last, design in self._blocks(0, int(session.max()) + 1):
             inside = np.flatnonzero((session >= first) & (session < last))
             own = design[:, (session[inside] - first) * self.rows.shape[1] + ticker[inside]]
@@ -102,20 +110,20 @@ class Regressors:
         return np.concatenate(parts, axis=1)
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Sessions from, sessions to, and their columns and products: (columns, cells)."""
+        """Sessions from, sessions to, and their regressors: (regressors, cells)."""
         step = max(1, CELLS // self.rows.shape[1])
         for first in range(start, stop, step):
             last = min(first + step, stop)
             scores, rows = self.scores[:, first:last], self.rows[first:last]
             count = np.maximum(rows.sum(axis=1, keepdims=True), 1)
             products = scores[self.pairs[0]] * scores[self.pairs[1]]
-            products -= products.sum(axis=2, keepdims=True) / count
-            design = np.concatenate([scores, np.where(rows, products, 0.0)])
+            more = np.concatenate([products, scores**3 - 3 * scores, self.missing[:, first:last]])
+            more -= more.sum(axis=2, keepdims=True) / count
+            design = np.concatenate([scores, np.where(rows, more, 0.0)])
             yield first, last, design.reshape(len(design), -1)
 
     def _moments(self, values: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        columns = len(self.scores) + len(self.pairs[0])
-        square, cross = np.zeros((columns, columns)), np.zeros((columns, len(values)))
+        square, cross = np.zeros((self.size, self.size)), np.zeros((self.size, len(values)))
         for first, last, design in self._blocks(start, stop):
             square += design @ design.T
             cross += design @ np.where(self.rows[first:last], values[:, first:last], 0.0).reshape(len(values), -1).T
@@ -129,6 +137,6 @@ class Regressors:
 
 
 def _solve(square: np.ndarray, cross: np.ndarray) -> np.ndarray:
-    """Coefficients (columns, m) of least squares, with a ridge."""
+    """Coefficients (regressors, m) of least squares, with a ridge."""
     ridge = np.diag(RIDGE * square.diagonal() + np.finfo(float).eps * max(1.0, square.trace()))
     return np.linalg.solve(square + ridge, cross)

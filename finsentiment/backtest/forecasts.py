@@ -31,15 +31,17 @@ def fit_bases(table: FeatureTable, threads: int, explain: bool = False) -> dict[
     """Forecasts without sentiment: of `price`, of `attention` (with the prices), and the `base`.
 
     Each arm is fitted with every number of leaves of the parameters. In each fold the one is taken that has forecast
-    best so far: the highest mean rank IC over the sessions whose outcome was known before the fold. The first fold
-    takes the first number, and as base the prices. So nothing that comes later chooses, and nothing is fitted twice.
+    best so far: the highest mean rank IC over the sessions whose outcome was known before the fold, of stocks that
+    were not halted. The first fold takes the smallest trees, and as base the prices. So nothing that comes later
+    chooses, and nothing is fitted twice.
     """
-    leaves = table.params.lightgbm.leaves
+    leaves = sorted(table.params.lightgbm.leaves)
+    on_time = np.where(table.on_time, table.outcome, np.nan)
     found: dict[tuple[str, int], tuple[Fitted, np.ndarray, pd.Series]] = {}
     for arm, arms in ((PRICE, (PRICE,)), (ATTENTION, (PRICE, ATTENTION))):
         for size, fitted in zip(leaves, table.fit(table.values(*arms), leaves, threads, explain=explain), strict=True):
             values = fitted.forecast()
-            found[arm, size] = fitted, values, table.daily_ic(values)
+            found[arm, size] = fitted, values, table.daily_ic(values, on_time)
 
     def chosen(among: list[tuple[str, int]]) -> Forecast:
         names = []

@@ -13,6 +13,7 @@ from finsentiment.backtest.table import PAST_RETURN, FeatureTable
 
 AMOUNT_STEP = 2.0  # of the binary logarithm of the number of headlines: 1 to 3 are alike, 4 to 15, 16 to 63
 PARTS = 3  # into which a session's past returns are cut: tickers within a part are alike
+ALIKE = 4  # tickers that a group has at least, where the session has so many that are alike
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,22 @@ def partial_ranks(table: FeatureTable, signal: np.ndarray, first: int) -> Partia
 def places_of(table: FeatureTable, first: int) -> Places:
     """Tickers of a session that are alike: in the amount of news, the coverage flags and the third of the past return.
 
-    Coverage flags are the columns of attention that hold nothing but 0 and 1.
+    Coverage flags are the columns of attention that hold nothing but 0 and 1. A group of fewer than `ALIKE` tickers
+    joins the other small ones that are alike in the amount of news and the flags, then those alike in the flags: what
+    hardly moves is no placebo.
     """
-    names = table.columns[ATTENTION]
-    flags = [name for name in names if table.rows[name].isin([0, 1]).all()]
-    amount = np.floor(np.log2(np.maximum(table.news_count, 0.5)) / AMOUNT_STEP)
-    past = table.rows[PAST_RETURN]
-    by_session = past.groupby(table.session)
+    rows = table.rows[table.ranked]
+    session = table.session[table.ranked]
+    flags = [rows[name] for name in table.columns[ATTENTION] if table.rows[name].isin([0, 1]).all()]
+    amount = np.floor(np.log2(np.maximum(table.news_count[table.ranked], 0.5)) / AMOUNT_STEP)
+    by_session = rows[PAST_RETURN].groupby(session)
     third = np.ceil(by_session.rank() / by_session.transform("count") * PARTS).fillna(0)
-    number = table.rows.groupby([table.session, amount, third, *flags]).ngroup().to_numpy()
-    return Places(table.grid(np.where(table.ranked, number, -1).astype(float), -1).astype(int), first)
+    number = np.zeros(len(rows), dtype=int)
+    small = np.ones(len(rows), dtype=bool)
+    for keys in ([amount, third], [amount], []):
+        found = rows.groupby([session, small, *keys, *flags]).ngroup().to_numpy()
+        number[small] = found[small] + number.max() + 1
+        small &= np.bincount(number)[number] < ALIKE
+    every = np.full(len(table.rows), -1.0)
+    every[table.ranked] = number
+    return Places(table.grid(every, -1).astype(int), first)

@@ -50,12 +50,17 @@ class Places:
         """Scores (S, K) moved on in time, the last to the front: all by the same number of sessions.
 
         By at least 63 sessions, or a third of them where there are fewer, so that scores keep their order and the
-        tickers keep their company.
+        tickers keep their company. A score that falls where a ticker has no row is lost, and where none falls there is
+        0; so each session's scores are stretched to the length that the real ones have there.
         """
         sessions = len(scores) - self.first
         least = min(63, sessions // 3)
         by = rng.integers(least, max(sessions - least, least + 1))
-        return np.concatenate([scores[: self.first], np.roll(scores[self.first :], by, axis=0)])
+        moved = np.where(self.alike[self.first :] >= 0, np.nan_to_num(np.roll(scores[self.first :], by, axis=0)), 0.0)
+        length, real = (
+            np.sqrt(np.square(s).sum(axis=1, keepdims=True)) for s in (moved, np.nan_to_num(scores[self.first :]))
+        )
+        return np.concatenate([scores[: self.first], moved * real / np.where(length > 0, length, 1.0)])
 
 
 def run_placebos(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finsentiment.arms import BASE, SIGNAL
+from finsentiment.arms import SIGNAL
 from finsentiment.backtest.evidence import Estimate, estimate_mean
-from finsentiment.backtest.forecasts import Forecast
 from finsentiment.backtest.partial import Partial, partial_ranks, places_of
 from finsentiment.backtest.placebos import Placebo, Places, rank_among_placebos, run_placebos
 from finsentiment.backtest.portfolio import Portfolio, Prices, trade_forecast
@@ -76,25 +75,25 @@ def ask_informative(asker: Asker) -> tuple[Evidence, Partial]:
     return ask_partial(asker, partial, places_of(asker.table, 0)), partial
 
 
-def ask_improves(asker: Asker, increment: np.ndarray) -> tuple[Evidence, Partial]:
+def ask_improves(asker: Asker, increment: np.ndarray) -> Evidence:
     """Does the increment (rows,) that sentiment adds to the base's forecast tell anything that the base does not?"""
     first = asker.table.params.train_sessions
     partial = partial_ranks(asker.table, increment, first)
-    return ask_partial(asker, partial, places_of(asker.table, first)), partial
+    return ask_partial(asker, partial, places_of(asker.table, first))
 
 
-def ask_pays(asker: Asker, bases: dict[str, Forecast], increment: np.ndarray, delisting_return: float) -> Evidence:
-    """Does the long-short portfolio earn more with the increment than without, after costs?
+def ask_pays(asker: Asker, base: np.ndarray, increment: np.ndarray, delisting_return: float) -> Evidence:
+    """Does the long-short portfolio earn more on the base's forecast (rows,) with the increment (rows,) than without?
 
     The figure is the paired difference of net returns in basis points of the capital per session.
     """
     table = asker.table
-    prices, base = prices_of(table, delisting_return), table.grid(bases[BASE].values)
+    prices, forecast = prices_of(table, delisting_return), table.grid(base)
     added = table.grid(increment)
-    without = trade(table, base, prices, short=True).net(table.params.cost_bps)
+    without = trade(table, forecast, prices, short=True).net(table.params.cost_bps)
 
     def difference(moved: np.ndarray) -> np.ndarray:
-        net = trade(table, base + np.where(np.isnan(moved), 0.0, moved), prices, short=True).net(table.params.cost_bps)
+        net = trade(table, forecast + np.nan_to_num(moved), prices, short=True).net(table.params.cost_bps)
         return (net - without) * BPS / table.horizon
 
     places = places_of(table, table.params.train_sessions)

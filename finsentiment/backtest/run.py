@@ -10,26 +10,19 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.arms import ATTENTION, BASE, PRICE, READERS, TESTED, TRUTH
+from finsentiment.backtest.answers import Answers, answer, comparable
 from finsentiment.backtest.enough import MIN_IC_SESSIONS
 from finsentiment.backtest.evidence import Estimate, deflated_sharpe, superior_predictive_ability
 from finsentiment.backtest.forecasts import Forecast, Sentiment, fit_bases
 from finsentiment.backtest.placebos import Placebo
 from finsentiment.backtest.portfolio import Portfolio, portfolio_metrics, sharpe
 from finsentiment.backtest.profile import profile_signal
-from finsentiment.backtest.questions import Asker, ask_improves, ask_informative, ask_pays, prices_of, trade
+from finsentiment.backtest.questions import BPS, Asker, prices_of, trade
 from finsentiment.backtest.table import FeatureTable, to_table
-from finsentiment.backtest.verdict import (
-    Answer,
-    Evidence,
-    Value,
-    answers_in_words,
-    decide_answer,
-    decide_verdict,
-    detectable,
-)
-from finsentiment.errors import InputError
+from finsentiment.backtest.verdict import POWER, Evidence, detectable
 from finsentiment.features.build import HORIZONS
 from finsentiment.params import Backtest, Features
+from finsentiment.reporting.answers import answers_in_words
 
 NEWS_COUNTS = {"no news": (0, 0), "one headline": (1, 1), "more": (2, np.inf)}
 TOP_FIFTH = 1.4
@@ -55,17 +48,6 @@ class Result:
     tables: dict[str, pd.DataFrame]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """The three answers, and the evidence that each rests on."""
-
-    verdict: Value
-    informative: Answer
-    pays: Answer
-    evidence: dict[str, Evidence]
-    gain: float
-
-
 def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, seed: int, threads: int) -> Result:
     """Backtest every arm and answer whether sentiment is informative, improves the forecast, and pays.
 
@@ -88,11 +70,9 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
     added = {arm: sentiment.add(arm, bases[BASE], threads, explain=True) for arm in readers}
     forecasts = {name: base.values for name, base in bases.items()}
     forecasts |= {arm: bases[BASE].values + increment.values for arm, increment in added.items()}
-    ic = _comparable(table, forecasts)
+    ic = comparable(table, forecasts)
     asker = Asker(table, seed, threads)
-    informative, partial = ask_informative(asker)
-    improves, _ = ask_improves(asker, added[TESTED].values)
-    found = _answers(asker, bases, added[TESTED], informative, improves, float((ic[TESTED] - ic[BASE]).mean()), section)
+    found = answer(asker, bases[BASE], added[TESTED], ic, section.delisting_return)
 
     def judge(series: pd.Series, ahead: int = section.horizon) -> Estimate:
         return asker.estimate(series.to_numpy(), ahead)
@@ -106,11 +86,12 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
     untrue = [arm for arm in forecasts if arm != TRUTH]  # nobody can trade on the truth, so it is no trial
     ratios = [sharpe(trades[arm, True].net(params.cost_bps), 1) for arm in untrue]
     trials = len(untrue) + params.trials_before
-    profile, profile_tables = profile_signal(table, partial, asker)
+    profile, profile_tables = profile_signal(table, found.partial, asker)
     gains = {arm: judge(ic[arm] - ic[BASE]) for arm in readers}
     metrics = {
         "verdict": found.verdict,
         "interval": 1 - asker.level,
+        "power": POWER,
         "questions": {
             name: _question_metrics(found, name, table, evidence) for name, evidence in found.evidence.items()
         },
@@ -165,56 +146,16 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
     )
 
 
-def answer_questions(features: pd.DataFrame, params: Backtest, section: Features, seed: int) -> Answers:
-    """The three answers alone, by the steps of `run_backtest`, on one thread; what can't change them is left out."""
-    table = to_table(features, params, section.horizon, seed)
-    bases = fit_bases(table, threads=1)
-    added = Sentiment(table, [TESTED]).add(TESTED, bases[BASE], threads=1)
-    ic = _comparable(table, {BASE: bases[BASE].values, TESTED: bases[BASE].values + added.values})
-    asker = Asker(table, seed, threads=1, thorough=False)
-    informative, _ = ask_informative(asker)
-    improves, _ = ask_improves(asker, added.values)
-    return _answers(asker, bases, added, informative, improves, float((ic[TESTED] - ic[BASE]).mean()), section)
-
-
-def _answers(
-    asker: Asker,
-    bases: dict[str, Forecast],
-    added: Forecast,
-    informative: Evidence,
-    improves: Evidence,
-    gain: float,
-    section: Features,
-) -> Answers:
-    pays = ask_pays(asker, bases, added.values, section.delisting_return)
-    evidence = {"informative": informative, "improves": improves, "pays": pays}
-    return Answers(decide_verdict(improves, gain), decide_answer(informative), decide_answer(pays), evidence, gain)
-
-
-def _comparable(table: FeatureTable, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Daily rank ICs of all forecasts on the sessions where each has one."""
-    every = pd.DataFrame({arm: table.daily_ic(forecast) for arm, forecast in forecasts.items()})
-    ic, params = every.dropna(), table.params
-    least = MIN_IC_SESSIONS + table.horizon - 1
-    if len(ic) < least:
-        raise InputError(
-            f"only {len(ic)} of the {len(every)} forecast sessions have backtest.min_tickers = "
-            f"{params.min_tickers} tickers with a forward_return: expected at least {least} sessions; give a "
-            f"longer period or more tickers, or lower backtest.train_sessions = {params.train_sessions}"
-        )
-    return ic
-
-
 def _question_metrics(found: Answers, name: str, table: FeatureTable, evidence: Evidence) -> dict[str, Any]:
     """The answer and what it rests on; of a partial rank IC also the smallest that would have been found."""
     answer = {"informative": found.informative, "improves": found.verdict, "pays": found.pays}[name]
     figures: dict[str, Any] = {"answer": answer, **asdict(evidence.estimate)}
     figures |= {kind: _placebo_metrics(getattr(evidence, kind)) for kind in ("shuffled", "shifted")}
-    figures["detectable"] = detectable(evidence)
+    smallest = figures["detectable"] = detectable(evidence)
     if name != "pays":
         daily = table.column("return_1")
         spread = float(pd.Series(np.where(table.ranked, daily, np.nan)).groupby(table.session).std().mean())
-        figures["detectable_bps"] = figures["detectable"] * spread * TOP_FIFTH * 1e4
+        figures["detectable_bps"] = None if smallest is None else smallest * spread * TOP_FIFTH * BPS
     return figures
 
 

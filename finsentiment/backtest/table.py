@@ -60,6 +60,11 @@ class FeatureTable:
         """Rows of tickers in the universe."""
         return self.rows["ranked"].to_numpy(bool)
 
+    @property
+    def on_time(self) -> np.ndarray:
+        """Rows whose outcome is known `horizon` sessions later: the stock is neither halted nor delisted then."""
+        return self.label_end <= self.session + self.horizon
+
     def values(self, *arms: str) -> np.ndarray:
         """The columns of these arms, (rows, columns)."""
         return self.rows[[name for arm in arms for name in self.columns[arm]]].to_numpy(float)
@@ -118,6 +123,7 @@ def to_table(features: pd.DataFrame, params: Backtest, horizon: int, seed: int) 
     rows, columns = _check_features(features)
     session, sessions = pd.factorize(rows["session"])
     outcome = np.where(rows["ranked"], rows["forward_return"].to_numpy(float), np.nan)
+    label_end = session + rows["forward_sessions"].to_numpy(float)
     return FeatureTable(
         rows=rows,
         columns=columns,
@@ -125,8 +131,8 @@ def to_table(features: pd.DataFrame, params: Backtest, horizon: int, seed: int) 
         sessions=sessions,
         ticker=pd.factorize(rows["ticker"], sort=True)[0],
         outcome=outcome,
-        target=rank_target(outcome, session),
-        label_end=session + rows["forward_sessions"].to_numpy(float),
+        target=rank_target(outcome, session, label_end <= session + horizon),
+        label_end=label_end,
         folds=expanding_folds(len(sessions), params.train_sessions, params.test_sessions, horizon, params.embargo),
         seeds=(np.random.SeedSequence(seed).generate_state(params.seeds) >> 1).tolist(),  # LightGBM's are 31 bits wide
         horizon=horizon,

@@ -1,14 +1,13 @@
-"""The rule of all three answers, as pure functions of the evidence, and the sentences that go with them."""
+"""The rule of all three answers, as pure functions of the evidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
 
-from finsentiment.arms import BASE, TESTED
 from finsentiment.backtest.evidence import Estimate
 from finsentiment.backtest.placebos import Placebo
 
@@ -90,75 +89,18 @@ def decide_verdict(found: Evidence, gain: float) -> Value:
     return values[side if side * gain > 0 else 0]
 
 
-def detectable(found: Evidence) -> float:
+def detectable(found: Evidence) -> float | None:
     """The smallest mean that would have been found with a probability of `POWER`, had it been there.
 
     What the mean must exceed to be found is the largest of: half the interval, the quantile of t in standard errors,
     and the same quantile of both kinds of placebos. On top of that comes the quantile of `POWER` in standard errors.
+    None where no mean would have been found: there is no t, since values are too few or all the same.
     """
     estimate = found.estimate
-    error = abs(estimate.mean / estimate.hac_t) if estimate.hac_t else 0.0
+    if estimate.hac_t == 0:
+        return None
+    error = abs(estimate.mean / estimate.hac_t)
     drawn = [placebo.drawn for placebo in (found.shuffled, found.shifted) if len(placebo.drawn)]
     limits = [float(np.quantile(values, 1 - found.level / 2)) for values in drawn]
     needed = max(norm.ppf(1 - found.level / 2) * error, estimate.mean - estimate.low, *limits, 0.0)
     return float(needed + norm.ppf(POWER) * error)
-
-
-def answers_in_words(metrics: dict[str, Any]) -> str:
-    """The three answers, one line each: the verdict first, then whether sentiment is informative, and whether it pays.
-
-    `metrics` as in `finsentiment.backtest.run.run_backtest`.
-    """
-    questions, interval = metrics["questions"], f"{100 * metrics['interval']:g} % interval"
-    improves, informative, pays = (questions[name] for name in ("improves", "informative", "pays"))
-    with_it, without, gain = metrics["ic"][TESTED]["mean"], metrics["ic"][BASE]["mean"], metrics["gain"][TESTED]
-    lines = [
-        f"{VERDICT_OPENINGS[improves['answer']]} Mean daily rank IC: {_three(with_it)} with sentiment, "
-        f"{_three(without)} without; the gain is {_three(gain['mean'])} ({interval} {_three(gain['low'])} to "
-        f"{_three(gain['high'])}). Partial rank IC of what sentiment adds: {_partial(improves, interval)}",
-        f"Informative: {answer_in_words(informative)}. Partial rank IC of the signal, prices and the amount of "
-        f"news taken out: {_partial(informative, interval)}",
-        f"Pays: {answer_in_words(pays)}. Long-short after costs, with sentiment less without: {pays['mean']:.1f} basis "
-        f"points a session ({interval} {pays['low']:.1f} to {pays['high']:.1f})."
-        + (f" One of {pays['detectable']:.1f} {FOUND}." if pays["answer"] == "no evidence" else ""),
-    ]
-    return "\n".join(lines)
-
-
-VERDICT_OPENINGS = {
-    "improves": "Sentiment improves the forecast.",
-    "hurts": "Sentiment hurts the forecast.",
-    "no evidence": "There is no evidence that sentiment changes the forecast.",
-}
-FOUND = f"would have been found with {100 * POWER:g} % probability"
-
-
-def answer_in_words(question: dict[str, Any]) -> str:
-    """An answer as a word: `yes`, `no evidence`, or `it hurts`."""
-    return "it hurts" if question["answer"] == "hurts" else question["answer"]
-
-
-def _partial(question: dict[str, Any], interval: str) -> str:
-    """A partial rank IC with its interval and placebos; where there is no evidence, what would have been found."""
-    said = f"{_three(question['mean'])} ({interval} {_three(question['low'])} to {_three(question['high'])})."
-    if question["answer"] == "no evidence":
-        return (
-            f"{said} One of {_three(question['detectable'])}, about {question['detectable_bps']:.1f} basis points a "
-            f"session, {FOUND}."
-        )
-    if not question["shuffled"]["count"]:
-        return said
-    shuffles = _share_beaten(question["shuffled"], "shuffles across alike tickers")
-    return f"{said} It beats {shuffles} and {_share_beaten(question['shifted'], 'shifts in time')}."
-
-
-def _three(value: float) -> str:
-    """Three digits after the point, and no sign before a zero."""
-    return f"{round(value, 3) + 0.0:.3f}"
-
-
-def _share_beaten(placebo: dict[str, Any], name: str) -> str:
-    beaten, count = placebo["beaten"], placebo["count"]
-    if beaten in (0, count):
-        return f"{'all' if beaten else 'none of'} {count} {name}"
-    return f"{beaten} of {count} {name}"

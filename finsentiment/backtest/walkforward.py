@@ -58,16 +58,21 @@ def expanding_folds(sessions: int, train_sessions: int, test_sessions: int, hori
     return [(np.arange(f - horizon - embargo), np.arange(f, min(f + test_sessions, sessions))) for f in starts]
 
 
-def rank_target(forward_return: np.ndarray, session: np.ndarray) -> np.ndarray:
+def rank_target(forward_return: np.ndarray, session: np.ndarray, on_time: np.ndarray) -> np.ndarray:
     """Forward returns as ranks within their session, evenly spaced in (-0.5, 0.5), ties averaged.
 
     Ranks, because the forecast is judged by its rank IC: the market's move, the session's volatility and single
     huge returns drop out of a squared loss on ranks, and each session weighs the same.
 
-    Both arrays have shape (rows,); an unknown return (NaN) stays NaN.
+    Returns that are known `on_time` are ranked among each other, since the late ones are not known yet when they train
+    a model; a late one is ranked among all. All arrays have shape (rows,); an unknown return (NaN) stays NaN.
     """
-    by_session = pd.Series(forward_return).groupby(session)
-    return ((by_session.rank() - 0.5) / by_session.transform("count") - 0.5).to_numpy()
+
+    def ranked(returns: np.ndarray) -> np.ndarray:
+        by_session = pd.Series(returns).groupby(session)
+        return ((by_session.rank() - 0.5) / by_session.transform("count") - 0.5).to_numpy()
+
+    return np.where(on_time, ranked(np.where(on_time, forward_return, np.nan)), ranked(forward_return))
 
 
 @dataclass(frozen=True)

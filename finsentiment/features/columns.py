@@ -106,7 +106,7 @@ def forward_return(panel: Panel, horizon: int, entry: str, delisting_return: flo
     """What a position earns that is opened at t and closed `horizon` sessions later, and how long that takes.
 
     A stock that does not trade then is held until it trades again. One that is delisted before takes the
-    `delisting_return` on its last price, in the session after it.
+    `delisting_return` on its last price. That it was is known `LATE` sessions after the first without a price.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def forward_return(panel: Panel, horizon: int, entry: str, delisting_return: flo
     Returns
     -------
     returns : simple returns (S x K), NaN where there is no price at t or the prices end first
-    sessions : how many sessions each takes (S x K), at least `horizon`; NaN with the return
+    sessions : after how many sessions each is known (S x K), at least `horizon`; NaN with the return
     """
     price = panel.fields[entry]
     count = np.arange(len(price))[:, None]
@@ -126,7 +126,7 @@ def forward_return(panel: Panel, horizon: int, entry: str, delisting_return: flo
     leaving = lagged(after, -horizon, np.inf)
     last = np.where(delisted(panel), last_session(price), len(price))
     gone = np.isinf(leaving) & (last + 1 < len(price)) & ~np.isnan(price)
-    leaving = np.where(gone, np.maximum(last + 1, count + horizon), leaving)
+    leaving = np.where(gone, np.maximum(last + 1 + LATE, count + horizon), leaving)
     known = ~np.isnan(price) & (leaving < len(price))
     at = np.where(known, np.where(gone, last, leaving), 0).astype(int)
     end = np.take_along_axis(price, at, axis=0) * np.where(gone, 1 + delisting_return, 1.0)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from finsentiment.arms import ARMS, ATTENTION, BASE, PRICE, TESTED, describe_feature
+from finsentiment.reporting.answers import detectable_in_words
 from finsentiment.reporting.pictures import (
     bars_picture,
     events_picture,
@@ -33,15 +34,10 @@ def answer_rows(found: dict[str, Any]) -> list[dict[str, str]]:
         figures = found["questions"][name]
         if name == "pays":
             said = f"{figures['mean']:+.1f} basis points a session ({figures['low']:+.1f} to {figures['high']:+.1f})"
-            if figures["answer"] == "no evidence":
-                said += f"; {figures['detectable']:.1f} would have been found in 4 cases of 5"
         else:
             said = f"partial rank IC {figures['mean']:+.3f} ({figures['low']:+.3f} to {figures['high']:+.3f})"
-            if figures["answer"] == "no evidence":
-                said += (
-                    f"; {figures['detectable']:.3f}, about {figures['detectable_bps']:.1f} basis points a session, "
-                    "would have been found in 4 cases of 5"
-                )
+        if figures["answer"] == "no evidence":
+            said += f". {detectable_in_words(figures, found['power'])}"
         rows.append({"question": question, "answer": figures["answer"], "figure": said})
     return rows
 

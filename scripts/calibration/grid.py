@@ -14,6 +14,7 @@ NULLS = (
     Kind("null_return_x_news", "return_x_news"),
     Kind("null_reversal", "reversal"),
     Kind("null_gap", "gap"),
+    Kind("null_gap_extreme", "gap_extreme"),
     Kind("null_volume", "volume"),
     Kind("null_attention", "attention"),
     Kind("null_sparse", "return_x_news", coverage=0.05),
@@ -21,6 +22,8 @@ NULLS = (
     Kind("null_horizon_5", "return_x_news", horizon=5),
     Kind("null_horizon_21", "return_x_news", horizon=21),
     Kind("null_25_tickers", "return_x_news", tickers=25),
+    Kind("null_10_tickers", "return_x_news", tickers=10),
+    Kind("null_300_sessions", "return_x_news", sessions=300),
 )
 """Markets in which the tone says nothing of returns, given prices, the amount of news, their products and the gap."""
 

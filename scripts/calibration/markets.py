@@ -12,7 +12,7 @@ Readings are drawn from a table of errors, one for each text: a text that comes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ TONES = np.array([0.3, 0.3, 0.4])  # share of negative, neutral and positive new
 BEFORE = 130  # sessions of news and prices before the first that counts, so that features have a memory
 AFTER = 22  # sessions of prices after the last, so that forward returns end
 SLOW = 0.985  # of a ticker's leaning from one session to the next, where sentiment persists
+EXTREME = 1.5  # standard deviations within the session
 WINDOW = 21  # sessions of volume that the last volume is measured against
 
 
@@ -45,7 +46,7 @@ class Kind:
     other : the effect besides, a name in `OTHERS`; None for none
     drift_sessions : over which a planted drift is spread
     coverage : share of ticker-sessions with news; None: that of the shape
-    tickers : their number; None: that of the shape
+    tickers, sessions : their number; None: that of the shape
     persistent : whether tickers lean to good or bad news for months
     horizon : of the forecast, in sessions
     """
@@ -55,12 +56,14 @@ class Kind:
     drift_sessions: int = 3
     coverage: float | None = None
     tickers: int | None = None
+    sessions: int | None = None
     persistent: bool = False
     horizon: int = 1
 
     def shape(self, shape: Shape) -> Shape:
         """The shape of this kind's markets."""
         shape = shape if self.coverage is None else shape.sparse(self.coverage)
+        shape = shape if self.sessions is None else replace(shape, sessions=min(self.sessions, shape.sessions))
         return shape if self.tickers is None else shape.fewer(self.tickers)
 
 
@@ -78,6 +81,7 @@ OTHERS: dict[str, Callable[[State], np.ndarray]] = {
     "return_x_news": lambda now: _standard(now.past_return) * np.where(now.news > 0, 1, -1),
     "reversal": lambda now: -now.past_return,
     "gap": lambda now: -now.gap,
+    "gap_extreme": lambda now: np.where(np.abs(_standard(now.gap)) > EXTREME, -now.gap, 0.0),
     "volume": lambda now: now.volume,
     "attention": lambda now: np.log1p(now.news),
 }
