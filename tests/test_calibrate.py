@@ -188,6 +188,7 @@ def test_the_grid_holds_every_kind_and_the_quick_one_is_part_of_the_full_one() -
 def rows(kind: str, planted: float, verdicts: dict[str, int], other: float = 0.03) -> list[dict]:
     base = {"key": "k", "kind": kind, "other": other, "planted": planted, "reading": 0.68, "gain": 0.001}
     base |= {"informative_mean": 0.02, "detectable": 0.012, "informative": "yes", "pays": "no evidence"}
+    base["pays_hac_t"] = 0.0 if kind == "drift_3" else 1.0
     return [{**base, "verdict": value, "seed": n} for value, count in verdicts.items() for n in range(count)]
 
 
@@ -206,6 +207,7 @@ def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_th
     assert (found["verdict"], found["informative"], found["pays"]) == (0.8, 1.0, 0.0)
     page = calibration_page(done, SHAPE, READING, CONFIRMED_FROM, None)
     assert "| null_reversal | 0.03 | 10 | 10.0 (1.8 to 40.4) |" in page
+    assert "by construction: drift_3." in page
     assert "A lower end above 5%: all kinds (other effect 0 to 0.06): informative: yes" in page
     assert calibration_picture(done)[:4] == b"\x89PNG"
 

@@ -10,6 +10,7 @@ import pytest
 
 from finsentiment import params
 from finsentiment.errors import InputError
+from finsentiment.features.build import build_features
 from finsentiment.market.load import load_market
 from tests.markets import market
 
@@ -67,6 +68,26 @@ def test_parquet_gives_the_same_tables_as_csv(tmp_path):
     pd.testing.assert_frame_equal(found.prices, expected.prices)
 
 
+@pytest.mark.parametrize(("said", "expected"), [("1", True), ("0", False), ("TRUE", True), ("no", False)])
+def test_the_universe_of_a_file_reaches_the_features_and_positions_are_entered_at_the_close(tmp_path, said, expected):
+    rows = [f"ABC,2023-03-0{day},10,13,9,{10 + day},5,1\nNA,2023-03-0{day},20,23,19,20,5,{said}" for day in (1, 2, 3)]
+    file = as_tables(tmp_path, prices="\n".join(["ticker,session,open,high,low,close,volume,universe", *rows]))
+    data = load_market(file, 1)
+    section = params.Features(
+        horizon=1, entry="close", latency=15, delisting_return=-0.3, window=5, half_life=1.0, surprise_window=5
+    )
+    scores = pd.DataFrame({"news_id": data.news["news_id"], "fine_tuned": 1.0})
+    frame, facts = build_features(data.prices, data.news, scores, section, "XNYS")
+    rows = frame.set_index(["ticker", "session"]).sort_index()
+    assert rows.loc["NA", "ranked"].eq(expected).all() and rows.loc["ABC", "ranked"].all()
+    assert facts["rows_outside_universe"] == (0 if expected else len(rows.loc["NA"]))
+    first = rows.loc["ABC"].iloc[0]
+    # 14:00 UTC is before the open of 1 March, 20:00 UTC of 2 March an hour before the close.
+    assert first.name == pd.Timestamp("2023-03-01") and first["entry_price"] == 11
+    assert first["forward_return"] == pytest.approx(12 / 11 - 1)
+    assert rows.loc["NA", "attention_covered"].tolist() == [0, 1]
+
+
 PLAIN, WITH_ID = "published_at,ticker,headline\n", "news_id,published_at,ticker,headline\n"
 
 
@@ -109,6 +130,12 @@ def test_bad_news_is_named(tmp_path, news, message):
 def test_bad_prices_are_named(tmp_path, rows, message):
     with pytest.raises(InputError, match=f"prices.csv.*{message}"):
         load_market(as_tables(tmp_path, prices="ticker,session,open,high,low,close,volume\n" + rows), 1)
+
+
+def test_a_universe_is_yes_or_no(tmp_path):
+    rows = "ticker,session,open,high,low,close,volume,universe\nABC,2023-03-01,10,11,9,10,5,maybe\n"
+    with pytest.raises(InputError, match="prices.csv.*line 2: universe = 'maybe': expected one of"):
+        load_market(as_tables(tmp_path, prices=rows), 1)
 
 
 def test_missing_or_ambiguous_tables_are_errors(tmp_path):

@@ -100,14 +100,13 @@ def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         "placebos": _placebos(found["questions"]["improves"]),
         "ic": f"A steady climb is an effect that lasts; one jump is one event. After {len(tables['ic'])} sessions the "
         f"sum is {last[TESTED]:.1f} with sentiment and {last[BASE]:.1f} without.",
-        "slices": "How far ahead the gain is judged, how much news there was, and the year. Slices with too few "
-        "sessions are left out.",
+        "slices": _slices(found["gain_by"]),
         "decay": _decay(found["profile"]["horizon"], tables["decay"]),
         "quantiles": _quantiles(found["profile"]),
         "events": _events(tables["events"]),
         "coverage": _coverage(found["profile"], tables["coverage"]),
-        "importance": f"What the fine-tuned model adds is mostly {describe_feature(first['feature'])}: "
-        f"{percent(first['shap_share'])} by Shapley values.",
+        "importance": f"Of what the fine-tuned model adds, {percent(first['shap_share'])} comes from its "
+        f"`{first['feature'].removeprefix(ARMS[TESTED].prefix)}` (by Shapley values).",
         "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
         f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the chance that it is better than the best of "
         f"{found['trials']} strategies without merit.",
@@ -154,6 +153,18 @@ def _top_features(importance: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(figures: dict[str, float], digits: int = 3) -> str:
     return f"{figures['mean']:+.{digits}f} ({figures['low']:+.{digits}f} to {figures['high']:+.{digits}f})"
+
+
+def _slices(gain_by: dict[str, Any]) -> str:
+    """The gain by horizon, amount of news and year; those with too few sessions are named."""
+    names = {key: f"over {key} session{'s' * (key != '1')}" for key in sorted(gain_by["horizon"], key=int)}
+    news = {"no news": "without news", "one headline": "with one headline", "more": "with more than one"}
+    words = {**names, **news, **{key: f"in {key}" for key in gain_by["year"]}}
+    slices = {**gain_by["horizon"], **gain_by["news"], **gain_by["year"]}
+    known = [f"{slices[key]['mean']:+.3f} {said}" for key, said in words.items() if slices[key]]
+    left_out = [said for key, said in words.items() if not slices[key]]
+    few = f" Too few sessions to say: {joined(left_out)}." if left_out else ""
+    return f"The gain is {joined(known)}.{few}"
 
 
 def _gains(found: dict[str, Any]) -> str:

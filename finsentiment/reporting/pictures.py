@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from finsentiment.labels import LABELS
 
@@ -129,12 +130,13 @@ def through_time_picture(table: pd.DataFrame, title: str, ylabel: str) -> bytes:
 
 def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
     """Histograms of the partial rank IC of the placebos, by `kind`, and where the real sentiment stands."""
-    figure = Figure(figsize=(7, 3), layout="constrained")
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    figure.suptitle("The same scores elsewhere")
     titles = {"shuffled": "shuffled across alike tickers", "shifted": "shifted in time"}
     for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
         axes.hist(placebos.loc[placebos["kind"] == kind, "drawn"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
-        axes.set(title=f"The same scores: {title}", xlabel="mean partial rank IC")
+        axes.set(title=title, xlabel="mean partial rank IC")
         axes.legend(fontsize=8)
     return png(figure)
 
@@ -154,7 +156,8 @@ def intervals_picture(values: dict[str, dict[str, float]], title: str, xlabel: s
 def shares_picture(names: list[str], shares: dict[str, list[float]], title: str) -> bytes:
     """Horizontal bars of shares, a group of bars for each name."""
     figure = Figure(figsize=(7, 0.9 + 0.4 * len(names)), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="share")
+    figure.suptitle(title)  # of the whole figure: long names leave the axes little room
+    axes = figure.add_subplot(xlabel="share")
     height = 0.8 / len(shares)
     for place, (name, values) in enumerate(shares.items()):
         at = [-row - place * height for row in range(len(names))]
@@ -171,6 +174,7 @@ def line_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> b
     axes.fill_between(table["x"], table["low"], table["high"], color=BLUE, alpha=0.2)
     axes.plot(table["x"], table["mean"], color=BLUE, marker="o", markersize=4)
     axes.axhline(0, color="black", linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return png(figure)
 
 

@@ -109,6 +109,7 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
         + [f"{row['partial']:.4f}", f"{row['detectable']:.4f}", f"{row['gain']:+.4f}"]
         for row in found.to_dict("records")
     ]
+    mute = [kind for kind, group in done.groupby("kind") if (group["pays_hac_t"] == 0).all()]
     facts = shape.facts()
     counts = reading[list(LABELS)].to_numpy()
     seeds = "the confirmation's" if first == CONFIRMED_FROM else "for development"
@@ -134,7 +135,9 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
                 f"A lower end above {SIDE:.0%}: {'; '.join(over)}."
                 if over
                 else f"No lower end of a kind with an other effect of at most {max(OTHER):g} lies above {SIDE:.0%}."
-            ),
+            )
+            + (f" Too few holding periods for *pays*, by construction: {', '.join(mute)}." if mute else "")
+            + " Where gaps turn back, *pays* may truly be yes: the gap is taken out of the other two questions alone.",
             "",
             *_table(head, rows),
             "",
@@ -142,7 +145,8 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             "",
             "Planted: mean daily rank IC of the signal as read with the next session's return, before the other effect "
             "(a reversal). Partial rank IC: that of the signal, as the test finds it. Detectable: the one that the "
-            "test says it would have found with 80 % probability. Gain: in mean rank IC of the forecast.",
+            "test says it would have found with 80 % probability, placebos aside. Gain: in mean rank IC of the "
+            "forecast.",
             "",
             *_table(power_head, power),
             "",
