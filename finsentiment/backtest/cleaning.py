@@ -13,12 +13,13 @@ and turn back after one without, past return times news forecasts, and tone goes
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import norm, rankdata
 
 RIDGE = 1e-3  # of each column's own variance: keeps columns that repeat each other from breaking the regression
-CELLS = 200_000  # worked on at once: what bounds the memory
+CELLS = 200_000  # worked on at once: what bounds the memory; the regressors of a smaller panel are kept
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -111,16 +112,26 @@ class Regressors:
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """Sessions from, sessions to, and their regressors: (regressors, cells)."""
-        step = max(1, CELLS // self.rows.shape[1])
+        tickers = self.rows.shape[1]
+        if self.rows.size <= CELLS:
+            yield start, stop, self._whole[:, start * tickers : stop * tickers]
+            return
+        step = max(1, CELLS // tickers)
         for first in range(start, stop, step):
             last = min(first + step, stop)
-            scores, rows = self.scores[:, first:last], self.rows[first:last]
-            count = np.maximum(rows.sum(axis=1, keepdims=True), 1)
-            products = scores[self.pairs[0]] * scores[self.pairs[1]]
-            more = np.concatenate([products, scores**3 - 3 * scores, self.missing[:, first:last]])
-            more -= more.sum(axis=2, keepdims=True) / count
-            design = np.concatenate([scores, np.where(rows, more, 0.0)])
-            yield first, last, design.reshape(len(design), -1)
+            yield first, last, self._design(first, last)
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        return self._design(0, len(self.rows))
+
+    def _design(self, first: int, last: int) -> np.ndarray:
+        scores, rows = self.scores[:, first:last], self.rows[first:last]
+        count = np.maximum(rows.sum(axis=1, keepdims=True), 1)
+        products = scores[self.pairs[0]] * scores[self.pairs[1]]
+        more = np.concatenate([products, scores**3 - 3 * scores, self.missing[:, first:last]])
+        more -= more.sum(axis=2, keepdims=True) / count
+        return np.concatenate([scores, np.where(rows, more, 0.0)]).reshape(self.size, -1)
 
     def _moments(self, values: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         square, cross = np.zeros((self.size, self.size)), np.zeros((self.size, len(values)))
