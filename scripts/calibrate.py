@@ -18,6 +18,7 @@ import hashlib
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from finsentiment.backtest.answers import answer_questions
 from finsentiment.backtest.evidence import rank_ic
 from finsentiment.backtest.placebos import rank_among_placebos
 from finsentiment.backtest.verdict import Evidence, detectable
-from finsentiment.errors import run_main
+from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_json, read_table, write_bytes, write_csv, write_json, write_text
 from finsentiment.labels import LABELS
 from finsentiment.params import Params
@@ -120,11 +121,20 @@ def drift_of(planted: float, kind: str, reading: float, shape: Shape, errors: np
 def run_grid(
     todo: list[Job], folder: Path, shape: Shape, errors: dict[float, np.ndarray], params: Params, threads: int
 ) -> pd.DataFrame:
-    """Judge the markets that are missing in `folder`, all cores busy; all rows of these that are there."""
+    """Judge the markets that are missing in `folder`, all cores busy; the rows of all in `todo`.
+
+    Rows of other markets stay in the file. Raises InputError where it holds rows of other code or settings.
+    """
     key, file = _key(params, shape, errors), folder / "markets.csv"
     done = pd.read_csv(file, dtype={"key": str}) if file.is_file() else pd.DataFrame(columns=["key", *KEYS])
-    wanted = {tuple(job) for job in todo}  # not those of other seeds that lie in the folder too
-    rows = [row for row in done[done["key"] == key].to_dict("records") if tuple(row[name] for name in KEYS) in wanted]
+    foreign = done[done["key"] != key]
+    if len(foreign):
+        raise InputError(
+            f"{file}: {len(foreign)} of {len(done)} markets were judged by other code, settings or libraries "
+            f"({', '.join(sorted(foreign['key'].unique()))}, these are {key}): move the file away, or give --folder"
+        )
+    rows: list[dict[str, Any]] = done.to_dict("records")
+    wanted = {tuple(job) for job in todo}
     judged = {tuple(row[name] for name in KEYS) for row in rows}
     todo = [job for job in todo if tuple(job) not in judged]
     with ProcessPoolExecutor(threads) as pool, tqdm(total=len(todo), unit="market", file=sys.stderr) as bar:
@@ -143,15 +153,18 @@ def run_grid(
         except BaseException:  # or it would judge all that wait before it stops
             pool.shutdown(cancel_futures=True)
             raise
-    return pd.DataFrame(rows)
+    return pd.DataFrame([row for row in rows if tuple(row[name] for name in KEYS) in wanted])
 
 
 def _key(params: Params, shape: Shape, errors: dict[float, np.ndarray]) -> str:
-    """All that an answer depends on: markets judged under another key are judged again."""
+    """All that an answer depends on."""
     settings = [section.model_dump() for section in (params.features, params.backtest)]
     libraries = [version(name) for name in ("lightgbm", "numpy", "pandas", "scipy", "arch", "statsmodels")]
-    told = [*settings, [without_words(file.read_text()) for file in CODE], libraries, shape.facts()]
-    told += [{str(right): table.round(6).tolist() for right, table in errors.items()}]
+    told: list[Any] = [*settings, [without_words(file.read_text()) for file in CODE], libraries, shape.facts()]
+    told += [
+        [asdict(kind) for kind in KINDS.values()],
+        {str(right): table.round(6).tolist() for right, table in errors.items()},
+    ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -69,6 +69,22 @@ def test_sparse_news_and_fewer_tickers_are_what_they_say(kind, tickers, coverage
     assert table["attention_covered"].mean() == pytest.approx(coverage, abs=0.06)
 
 
+def test_a_ragged_market_has_all_that_real_ones_have(params) -> None:
+    table = simulate(KINDS["null_ragged"], SHAPE, 0.06, 0.0, NO_ERRORS, params.features, 1)
+    spans = table.groupby("ticker")["session"].agg(["min", "max"])
+    assert (spans["min"] > table["session"].min()).any() and (spans["max"] < table["session"].max()).any()
+    assert table["delists"].any() and 0.6 < table["ranked"].mean() < 0.8
+    assert (table["forward_sessions"] > 1).any() and (~table["tradable"]).any()
+    covered = [
+        simulate(KINDS[kind], SHAPE, 0.06, 0.0, NO_ERRORS, params.features, 1)
+        .groupby("session")["attention_covered"]
+        .mean()
+        .std()
+        for kind in ("null_return_x_news", "null_ragged")
+    ]
+    assert covered[1] > 1.4 * covered[0]
+
+
 def test_a_text_that_comes_again_is_read_as_before(params) -> None:
     errors = calibrate.errors_at(READING, 0.5)
 
@@ -95,6 +111,10 @@ def test_errors_are_those_that_were_measured_and_fewer_where_more_is_read_right(
     assert read[list(LABELS)].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
 
 
+def before(table: pd.DataFrame, name: str) -> np.ndarray:
+    return table.groupby("ticker")[name].shift(1).to_numpy()
+
+
 def extreme_in_session(table: pd.DataFrame, name: str) -> pd.Series:
     by_session = table.groupby("session")[name]
     return (table[name] - by_session.transform("mean")).abs() > 1.5 * by_session.transform("std", ddof=0)
@@ -109,6 +129,8 @@ def test_each_other_effect_has_the_rank_ic_that_is_asked_for_and_the_tone_none_o
             past = table["price_return_1"].to_numpy()
             driver = {
                 "return_x_news": np.sign(table["attention_covered"].to_numpy() - 0.5) * past,
+                "return_x_news_before": np.sign(before(table, "attention_covered") - 0.5)
+                * before(table, "price_return_1"),
                 "reversal": -past,
                 "gap": -table["entry_gap"].to_numpy(),
                 "gap_extreme": -(table["entry_gap"] * extreme_in_session(table, "entry_gap")).to_numpy(),

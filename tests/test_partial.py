@@ -59,6 +59,18 @@ def test_extremes_and_what_is_missing_are_taken_out_too() -> None:
         assert np.square(found.clean_across(values[None])).sum() < 0.01 * np.square(values).sum()
 
 
+def test_a_flag_times_a_return_is_taken_out_however_many_have_it() -> None:
+    """Returns go on after a move with news and turn back after one without: by the same amount on days of much news."""
+    rng = np.random.default_rng(0)
+    covered = (rng.random((SESSIONS, TICKERS)) < rng.random((SESSIONS, 1))).astype(float)
+    past = columns()[0]
+    rows = np.ones(past.shape, dtype=bool)
+    values = normal_scores(past) * np.where(covered == 1, 1, -1)
+    values -= values.mean(axis=1, keepdims=True)
+    left = Regressors([past, covered], rows).clean_across(values[None])
+    assert np.square(left).sum() < 1e-4 * np.square(values).sum()
+
+
 def test_cleaning_is_the_regression_of_another_library() -> None:
     rows = np.ones((SESSIONS, TICKERS), dtype=bool)
     scores = np.stack([normal_scores(column).ravel() for column in columns()], axis=1)
@@ -108,7 +120,7 @@ def test_the_daily_return_is_set_against_the_signals_that_are_held() -> None:
     rng = np.random.default_rng(0)
     signal, outcome = (rng.normal(size=(8, 5)) for _ in range(2))
     judged = np.array([True] * 7 + [False])
-    partial = Partial(signal, outcome, judged, first=2)
+    partial = Partial(signal, outcome, judged, 2, np.full(signal.shape, True))
     expected = [(outcome[t] * (signal[t] + signal[t - 1] + signal[t - 2]) / 3).sum() for t in (4, 5, 6)]
     np.testing.assert_allclose(partial.by_session(3), expected)
     assert partial.sessions(3).tolist() == [4, 5, 6]
@@ -145,7 +157,8 @@ def fooled(cause: str) -> tuple[float, float]:
     tone = np.where(covered, np.sign(values + 0.5 * rng.normal(size=len(values))), 0.0)
     moved = found.column("return_1") + 0.004 * values
     found = table(lambda score, *_: 0 * score, seed=3, fine_tuned_level=tone, return_1=moved)
-    plain = Partial(*(_unit(found.grid(v)) for v in (tone, moved)), np.arange(150) < 149, 0)
+    both = [_unit(found.grid(v)) for v in (tone, moved)]
+    plain = Partial(*both, np.arange(150) < 149, 0, np.full(both[0].shape, True))
     return ic(plain), ic(partial_ranks(found, tone, 0))
 
 

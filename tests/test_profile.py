@@ -98,8 +98,8 @@ def test_horizons_are_judged_together_and_the_largest_t_of_nothing_is_no_evidenc
     signal, noise = unit(rng.normal(size=(400, 20))), unit(rng.normal(size=(400, 20)))
     held = sum(np.roll(signal, lag, axis=0) for lag in range(5))
     judged = np.ones(400, dtype=bool)
-    nothing = joint_horizons(Partial(signal, noise, judged, 0), asker)
-    slow = joint_horizons(Partial(signal, unit(noise + 0.1 * held), judged, 0), asker)
+    nothing = joint_horizons(Partial(signal, noise, judged, 0, np.full(signal.shape, True)), asker)
+    slow = joint_horizons(Partial(signal, unit(noise + 0.1 * held), judged, 0, np.full(signal.shape, True)), asker)
     assert nothing["p"] > 0.1 and slow["p"] < 0.02
     assert slow["by"]["5"]["hac_t"] > slow["by"]["21"]["hac_t"] and list(slow["by"]) == ["1", "5", "21"]
 

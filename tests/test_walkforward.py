@@ -61,6 +61,10 @@ def test_a_return_that_is_known_late_moves_no_rank_that_was_known_before():
     on_time = np.array([True, True, True, False])
     expected = [0.0, -1 / 3, 1 / 3, 0.375]
     np.testing.assert_allclose(rank_target(returns, session, on_time), expected)
+    # Two late ones, known at other times: neither ranks the other.
+    for other in (-9.0, 0.015, 9.0):
+        found = rank_target(np.append(returns, other), np.zeros(5, dtype=int), np.append(on_time, False))
+        np.testing.assert_allclose(found[:4], expected)
 
 
 def walk(columns, target, session, folds, seeds, threads=1, params=SMALL, **more):
@@ -228,13 +232,20 @@ def test_a_shift_in_time_moves_whole_sessions_far_and_keeps_their_order():
 
 
 def test_shifted_scores_are_as_long_as_the_real_ones_where_tickers_come_and_go():
-    scores = np.random.default_rng(0).normal(size=(300, 9))
-    alike = np.zeros((300, 9), dtype=int)
+    scores = np.random.default_rng(0).normal(size=(294, 9))
+    alike = np.zeros((294, 9), dtype=int)
     alike[:150, 3:6], alike[150:, 6:] = -1, -1
     scores[alike < 0] = np.nan
-    moved = Places(alike, 0).shifted(scores, np.random.default_rng(1))
-    assert (moved[alike < 0] == 0).all()
-    np.testing.assert_allclose(np.square(moved).sum(axis=1), np.nansum(np.square(scores), axis=1))
+    scores[::7] = 0.0  # sessions without news
+    for seed in range(5):
+        moved = Places(alike, 0).shifted(scores, np.random.default_rng(seed))
+        assert (moved[alike < 0] == 0).all()
+        length, real = np.square(moved).sum(axis=1), np.nansum(np.square(scores), axis=1)
+        # Each session keeps the length that it brings, but for one whose scores fall on no row.
+        assert any(np.allclose(length, np.roll(real, by)) for by in range(63, 294 - 63))
+    # Rows outside the universe have forecasts that are not traded: they stretch nothing.
+    listed = np.where(alike < 0, 5.0, scores)
+    np.testing.assert_array_equal(Places(alike, 0).shifted(listed, np.random.default_rng(4)), moved)
 
 
 def test_the_best_of_many_without_merit_is_not_superior_and_one_with_merit_is():

@@ -1,10 +1,11 @@
 """Scores and outcomes cleaned of what prices and the amount of news tell: a regression on columns and their products.
 
 Each column is first turned into normal scores within its session (ranks, through the normal quantile function), so that
-outliers, the market's move and the session's volatility drop out. Where it is missing its score is 0, and a column of 0
-and 1 says so. Least squares takes what it can of p columns, their p (p + 1) / 2 products, squares among them, and their
-third Hermite polynomials x³ - 3x; the coefficients are the same in all sessions. What is left is uncorrelated with each
-of these, on average over the sessions.
+outliers, the market's move and the session's volatility drop out; a column of 0 and 1 stays as it is. Where a column is
+missing its score is 0, and a column of 0 and 1 says so. Least squares takes what it can of the columns, the products of
+any two, and of what is no 0 or 1 the squares and the third Hermite polynomials x³ - 3x. All are centred within the
+session, and the coefficients are the same in all sessions. What is left is uncorrelated with each, on average over the
+sessions.
 
 Markets react to extremes, hence the third powers. They have products, too: where returns go on after a move with news
 and turn back after one without, past return times news forecasts, and tone goes with both (Chan 2003, Tetlock 2010).
@@ -49,22 +50,30 @@ def _standardised(values: np.ndarray, known: np.ndarray, count: np.ndarray) -> n
 class Regressors:
     """Columns to clean of, on a grid of S sessions x K tickers.
 
-    scores : (p, S, K) normal scores, 0 where they are missing and outside `rows`
+    scores : (p, S, K) normal scores or flags, 0 where they are missing and outside `rows`
+    pairs : numbers of the two factors of each product
+    graded : numbers of the columns that are no flags
     missing : (m, S, K), 1 where a column is missing: one for all columns that are missing in the same places
     rows : (S, K), True where there is a row that counts
     """
 
     def __init__(self, columns: list[np.ndarray], rows: np.ndarray) -> None:
         self.rows = rows
-        self.scores = np.stack([normal_scores(np.where(rows, column, np.nan)) for column in columns])
-        self.pairs = np.triu_indices(len(columns))
+        inside = [np.where(rows, column, np.nan) for column in columns]
+        flags = [bool(np.isin(column, (0, 1))[~np.isnan(column)].all()) for column in inside]
+        self.scores = np.stack(
+            [np.nan_to_num(c) if flag else normal_scores(c) for c, flag in zip(inside, flags, strict=True)]
+        )
+        self.graded = np.flatnonzero(~np.array(flags))
+        one, other = np.triu_indices(len(columns))
+        self.pairs = tuple(factor[(one != other) | np.isin(one, self.graded)] for factor in (one, other))
         patterns = {gaps.tobytes(): gaps for column in columns if (gaps := rows & np.isnan(column)).any()}
         self.missing = np.stack([*patterns.values(), np.zeros_like(rows)][: max(1, len(patterns))])
 
     @property
     def size(self) -> int:
         """The number of regressors."""
-        return 2 * len(self.scores) + len(self.pairs[0]) + len(self.missing)
+        return len(self.scores) + len(self.pairs[0]) + len(self.graded) + len(self.missing)
 
     def explained(self, session: np.ndarray, ticker: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What the regression on the cells (session, ticker) explains of their values (n,): (n,)."""
@@ -128,10 +137,10 @@ class Regressors:
     def _design(self, first: int, last: int) -> np.ndarray:
         scores, rows = self.scores[:, first:last], self.rows[first:last]
         count = np.maximum(rows.sum(axis=1, keepdims=True), 1)
-        products = scores[self.pairs[0]] * scores[self.pairs[1]]
-        more = np.concatenate([products, scores**3 - 3 * scores, self.missing[:, first:last]])
-        more -= more.sum(axis=2, keepdims=True) / count
-        return np.concatenate([scores, np.where(rows, more, 0.0)]).reshape(self.size, -1)
+        products, graded = scores[self.pairs[0]] * scores[self.pairs[1]], scores[self.graded]
+        design = np.concatenate([scores, products, graded**3 - 3 * graded, self.missing[:, first:last]])
+        design -= design.sum(axis=2, keepdims=True) / count
+        return np.where(rows, design, 0.0).reshape(self.size, -1)
 
     def _moments(self, values: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         square, cross = np.zeros((self.size, self.size)), np.zeros((self.size, len(values)))

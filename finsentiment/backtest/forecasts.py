@@ -69,9 +69,8 @@ class Sentiment:
 
     def __init__(self, table: FeatureTable, arms: list[str]) -> None:
         self.table = table
-        names = [*table.columns[PRICE], *table.columns[ATTENTION]]
         rows = table.grid(table.ranked.astype(float)) == 1
-        self.regressors = Regressors([table.grid(table.column(name)) for name in names], rows)
+        self.regressors = Regressors(table.base_columns(), rows)
         columns = [name for arm in arms for name in table.columns[arm]]
         values = np.stack([table.grid(table.column(name)) for name in columns])
         cleaned = self.regressors.clean_forward(values, [int(tested[0]) for _, tested in table.folds])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finsentiment.arms import ATTENTION, PRICE
+from finsentiment.arms import ATTENTION
 from finsentiment.backtest.cleaning import Regressors, ranks
 from finsentiment.backtest.placebos import Places
 from finsentiment.backtest.table import PAST_RETURN, FeatureTable
@@ -23,6 +23,7 @@ class Partial:
     signal, outcome : (S, K), 0 where there is none
     judged : (S,), True where there are enough tickers
     first : the first session of the signal
+    counted : (S, K), True where there are a signal and a return
     left : share of the degrees of freedom that cleaning left
     """
 
@@ -30,6 +31,7 @@ class Partial:
     outcome: np.ndarray
     judged: np.ndarray
     first: int
+    counted: np.ndarray
     left: float = 1.0
 
     def by_session(self, horizon: int, signal: np.ndarray | None = None) -> np.ndarray:
@@ -75,17 +77,15 @@ def _lagged(values: np.ndarray, sessions: int) -> np.ndarray:
 def partial_ranks(table: FeatureTable, signal: np.ndarray, first: int) -> Partial:
     """Clean a signal (rows,) and the daily returns from the session `first` on.
 
-    Both are ranked within the session. What the base's columns, the gap from the last close to the entry, and all
-    products of these explain over the sessions is taken out. The gap is known too late to trade on; news moves it, and
-    where it turns back the tone would seem to forecast.
+    Both are ranked within the session. What `FeatureTable.base_columns`, the gap from the last close to the entry,
+    their products and third powers explain over the sessions is taken out. The gap is known too late to trade on; news
+    moves it, and where it turns back the tone would seem to forecast.
     """
     outcome = table.grid(table.column("return_1"))
     counted = table.grid(table.ranked.astype(float)) == 1
     counted &= ~np.isnan(outcome) & ~np.isnan(table.grid(signal))
     counted[:first] = False
-    names = [*table.columns[PRICE], *table.columns[ATTENTION]]
-    columns = [table.grid(table.column(name)) for name in names]
-    regressors = Regressors([*columns, table.grid(table.column("entry_gap"))], counted)
+    regressors = Regressors([*table.base_columns(), table.grid(table.column("entry_gap"))], counted)
     count = counted.sum(axis=1, keepdims=True).clip(1)
     both = np.stack([ranks(np.where(counted, values, np.nan)) / count for values in (table.grid(signal), outcome)])
     cleaned = regressors.clean_across(both)
@@ -94,7 +94,8 @@ def partial_ranks(table: FeatureTable, signal: np.ndarray, first: int) -> Partia
     # A signal that is the same for all tickers ranks nothing; what rounding leaves of one that is explained is nothing.
     some = (before > 0) & (after > 1e-6 * before)
     cleaned = np.where(some, cleaned / np.where(some, after, 1.0), 0.0)
-    return Partial(cleaned[0], cleaned[1], count[:, 0] >= table.params.min_tickers, first, regressors.left())
+    judged = count[:, 0] >= table.params.min_tickers
+    return Partial(cleaned[0], cleaned[1], judged, first, counted, regressors.left())
 
 
 def places_of(table: FeatureTable, first: int) -> Places:

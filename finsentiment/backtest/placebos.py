@@ -51,16 +51,16 @@ class Places:
 
         By at least 63 sessions, or a third of them where there are fewer, so that scores keep their order and the
         tickers keep their company. A score that falls where a ticker has no row is lost, and where none falls there is
-        0; so each session's scores are stretched to the length that the real ones have there.
+        0; so what is left of a session's scores is stretched to the length that they had.
         """
         sessions = len(scores) - self.first
         least = min(63, sessions // 3)
         by = rng.integers(least, max(sessions - least, least + 1))
-        moved = np.where(self.alike[self.first :] >= 0, np.nan_to_num(np.roll(scores[self.first :], by, axis=0)), 0.0)
-        length, real = (
-            np.sqrt(np.square(s).sum(axis=1, keepdims=True)) for s in (moved, np.nan_to_num(scores[self.first :]))
-        )
-        return np.concatenate([scores[: self.first], moved * real / np.where(length > 0, length, 1.0)])
+        row = self.alike[self.first :] >= 0
+        rolled = np.roll(np.where(row, np.nan_to_num(scores[self.first :]), 0.0), by, axis=0)
+        moved = np.where(row, rolled, 0.0)
+        before, left = (np.sqrt(np.square(values).sum(axis=1, keepdims=True)) for values in (rolled, moved))
+        return np.concatenate([scores[: self.first], moved * before / np.where(left > 0, left, 1.0)])
 
 
 def run_placebos(

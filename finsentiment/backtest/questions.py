@@ -63,6 +63,7 @@ def ask_partial(asker: Asker, partial: Partial, places: Places) -> Evidence:
     """The evidence on a mean partial rank IC."""
     horizon = asker.table.horizon
     series = partial.judged_by_session(horizon)
+    places = Places(np.where(partial.counted, places.alike, -1), places.first)
     return asker.weigh(series, partial.signal, places, lambda moved: float(partial.by_session(horizon, moved).mean()))
 
 

@@ -12,6 +12,7 @@ from finsentiment.backtest.evidence import rank_ic
 from finsentiment.backtest.walkforward import Explained, Fitted, Fold, expanding_folds, rank_target, walk_forward
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
+from finsentiment.features.columns import lagged
 from finsentiment.params import Backtest
 
 COUNT = "attention_count"
@@ -78,6 +79,15 @@ class FeatureTable:
         grid = np.full((len(self.sessions), int(self.ticker.max()) + 1), missing)
         grid[self.session, self.ticker] = values
         return grid
+
+    def base_columns(self) -> list[np.ndarray]:
+        """What the base knows, to clean of, as grids: its columns; yesterday's past return, and whether there was news.
+
+        The last two, since what goes on after a move with news may do so for days, and a score remembers the news.
+        """
+        names = [*self.columns[PRICE], *self.columns[ATTENTION]]
+        before = (self.column(PAST_RETURN), (self.news_count > 0).astype(float))
+        return [*(self.grid(self.column(name)) for name in names), *(lagged(self.grid(v), 1) for v in before)]
 
     def fit(
         self,

@@ -64,15 +64,16 @@ def rank_target(forward_return: np.ndarray, session: np.ndarray, on_time: np.nda
     Ranks, because the forecast is judged by its rank IC: the market's move, the session's volatility and single
     huge returns drop out of a squared loss on ranks, and each session weighs the same.
 
-    Returns that are known `on_time` are ranked among each other, since the late ones are not known yet when they train
-    a model; a late one is ranked among all. All arrays have shape (rows,); an unknown return (NaN) stays NaN.
+    Returns that are known `on_time` are ranked among each other, and a late one among these and itself: no return ranks
+    another that is known before it. All arrays have shape (rows,); an unknown return (NaN) stays NaN.
     """
-
-    def ranked(returns: np.ndarray) -> np.ndarray:
-        by_session = pd.Series(returns).groupby(session)
-        return ((by_session.rank() - 0.5) / by_session.transform("count") - 0.5).to_numpy()
-
-    return np.where(on_time, ranked(np.where(on_time, forward_return, np.nan)), ranked(forward_return))
+    returns, late = pd.Series(forward_return), ~on_time
+    timely = returns.where(on_time).groupby(session)
+    count = timely.transform("count") + late
+    # Of a late return: its rank among all less that among the late ones, itself not taken away.
+    among_late = returns.where(late).groupby(session).rank().fillna(1) - 1
+    rank = timely.rank().where(on_time, returns.groupby(session).rank() - among_late)
+    return ((rank - 0.5) / count - 0.5).to_numpy()
 
 
 @dataclass(frozen=True)

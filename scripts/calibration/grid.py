@@ -12,6 +12,7 @@ READINGS = (0.68, 0.85, 1.0)
 NULLS = (
     Kind("null_plain"),
     Kind("null_return_x_news", "return_x_news"),
+    Kind("null_return_x_news_before", "return_x_news_before"),
     Kind("null_reversal", "reversal"),
     Kind("null_gap", "gap"),
     Kind("null_gap_extreme", "gap_extreme"),
@@ -24,6 +25,7 @@ NULLS = (
     Kind("null_25_tickers", "return_x_news", tickers=25),
     Kind("null_10_tickers", "return_x_news", tickers=10),
     Kind("null_300_sessions", "return_x_news", sessions=300),
+    Kind("null_ragged", "return_x_news", ragged=True),
 )
 """Markets in which the tone says nothing of returns, given prices, the amount of news, their products and the gap."""
 

@@ -34,6 +34,7 @@ TONES = np.array([0.3, 0.3, 0.4])  # share of negative, neutral and positive new
 BEFORE = 130  # sessions of news and prices before the first that counts, so that features have a memory
 AFTER = 22  # sessions of prices after the last, so that forward returns end
 SLOW = 0.985  # of a ticker's leaning from one session to the next, where sentiment persists
+TOGETHER = 0.6  # of the logarithm of the amount of news, for all tickers at once, in a ragged market
 EXTREME = 1.5  # standard deviations within the session
 WINDOW = 21  # sessions of volume that the last volume is measured against
 
@@ -48,6 +49,8 @@ class Kind:
     coverage : share of ticker-sessions with news; None: that of the shape
     tickers, sessions : their number; None: that of the shape
     persistent : whether tickers lean to good or bad news for months
+    ragged : whether tickers come and go, are halted and delisted, and leave and join the universe, and the amount of
+        news goes up and down for all at once
     horizon : of the forecast, in sessions
     """
 
@@ -58,6 +61,7 @@ class Kind:
     tickers: int | None = None
     sessions: int | None = None
     persistent: bool = False
+    ragged: bool = False
     horizon: int = 1
 
     def shape(self, shape: Shape) -> Shape:
@@ -71,14 +75,17 @@ class State(NamedTuple):
     """What is known at the entry of a session, each (K,): for the other effects."""
 
     past_return: np.ndarray
+    return_before: np.ndarray
     gap: np.ndarray
     news: np.ndarray
+    news_before: np.ndarray
     volume: np.ndarray
 
 
 OTHERS: dict[str, Callable[[State], np.ndarray]] = {
     # Returns go on after a move with news and turn back after one without (Chan 2003, Tetlock 2010).
     "return_x_news": lambda now: _standard(now.past_return) * np.where(now.news > 0, 1, -1),
+    "return_x_news_before": lambda now: _standard(now.return_before) * np.where(now.news_before > 0, 1, -1),
     "reversal": lambda now: -now.past_return,
     "gap": lambda now: -now.gap,
     "gap_extreme": lambda now: np.where(np.abs(_standard(now.gap)) > EXTREME, -now.gap, 0.0),
@@ -107,14 +114,16 @@ def simulate_panel(kind: Kind, shape: Shape, other: float, drift: float, errors:
     errors : (3, 3) chance of each reading (columns) of each tone (rows): negative, neutral, positive
     """
     shape = kind.shape(shape)
-    arriving, telling, reading, moving, trading = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(5))
+    seeds = np.random.SeedSequence(seed).spawn(6)
+    arriving, telling, reading, moving, trading, leaving = map(np.random.default_rng, seeds)
     sessions, tickers = BEFORE + shape.sessions + AFTER, len(shape.news)
     noise = price_noise(tickers, sessions, moving)
     cell, tone, surprise, follows = _news(kind, shape, noise.own, arriving, telling)
     count = per_cell(cell, (sessions, tickers))
     read = _read(cell, tone, shape, errors, tickers, reading)
     moves = np.where(follows, 0.0, tone)
-    return Market(_panel(kind, shape, noise, count, cell, moves, surprise, other, drift, trading), cell, read)
+    panel = _panel(kind, shape, noise, count, cell, moves, surprise, other, drift, trading)
+    return Market(_with_gaps(panel, leaving) if kind.ragged else panel, cell, read)
 
 
 def simulate(
@@ -157,6 +166,8 @@ def _news(
     """Of each headline: its flat cell, its tone, how much of it is a surprise, and whether it follows a move."""
     sessions, tickers = own.shape
     rate = _rates(shape, sessions, arriving)
+    if kind.ragged:
+        rate *= np.exp(TOGETHER * arriving.standard_normal((sessions, 1)) - TOGETHER**2 / 2)
     moved = np.concatenate([np.ones((1, tickers)), own[:-1] ** 2])
     fresh = arriving.poisson((1 - FOLLOW) * rate)
     after = arriving.poisson(FOLLOW * rate * moved / moved.mean(axis=0))
@@ -194,6 +205,26 @@ def _read(
     return read
 
 
+def _with_gaps(panel: Panel, rng: np.random.Generator) -> Panel:
+    """The panel with tickers that come and go, halts, and a universe that changes every quarter.
+
+    A fifth of the tickers is listed late, a fifth is delisted; 1 % of the cells begin a halt of one to three sessions;
+    70 % of the tickers are in the universe.
+    """
+    grid = panel.listed.shape
+    at, middle = np.arange(grid[0])[:, None], (BEFORE + grid[0] - AFTER) // 2
+    begins = np.where(rng.random(grid[1]) < 0.2, rng.integers(BEFORE, middle, grid[1]), 0)
+    ends = np.where(rng.random(grid[1]) < 0.2, rng.integers(middle, grid[0] - AFTER, grid[1]), grid[0])
+    halted = rng.random(grid) < 0.01
+    for more in (0.5, 0.25):
+        halted |= lagged(halted, 1, False) & (rng.random(grid) < more)
+    known = (at >= begins) & (at < ends) & ~halted
+    listed = np.maximum.accumulate(known) & np.maximum.accumulate(known[::-1])[::-1]
+    member = np.repeat(rng.random((grid[0] // 63 + 1, grid[1])) < 0.7, 63, axis=0)[: grid[0]]
+    fields = {name: np.where(known, values, np.nan) for name, values in panel.fields.items()}
+    return Panel(panel.sessions, panel.tickers, fields, listed, listed & member)
+
+
 def _standard(values: np.ndarray) -> np.ndarray:
     spread = values.std()
     return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
@@ -229,7 +260,8 @@ def _panel(
         opening[t] = last + gap[t]
         if other and kind.other and t > WINDOW:
             recent = volume[t - 1] - volume[t - 1 - WINDOW : t - 1].mean(axis=0)
-            now = State(close[t - 1] - close[t - 2], gap[t], count[t], recent)
+            past, before = close[t - 1] - close[t - 2], close[t - 2] - close[t - 3]
+            now = State(past, before, gap[t], count[t], count[t - 1], recent)
             day[t] += other * VOLATILITY * _standard(OTHERS[kind.other](now))
         close[t] = last = opening[t] + day[t]
         volume[t] = usual[t] + 0.3 * np.abs(gap[t] + day[t]) / VOLATILITY

@@ -8,13 +8,15 @@ from statsmodels.stats.proportion import proportion_confint
 from finsentiment.labels import LABELS
 from finsentiment.params import Params
 from finsentiment.reporting.pictures import shares_by_size_picture
-from scripts.calibration.grid import CONFIRMED_FROM, LARGE, OTHER
+from scripts.calibration.grid import CONFIRMED_FROM, LARGE, NULLS, OTHER
 from scripts.calibration.shape import Shape
 
 QUESTIONS = {"verdict": "improves", "informative": "yes", "pays": "yes"}
 """The columns of markets.csv that hold answers, and what each says where sentiment is of use."""
 SIDE = 0.05
 """The share of wrong answers that each side may have."""
+EARNED = [kind.name for kind in NULLS if kind.other in ("gap", "gap_extreme")]
+"""Kinds in which sentiment may truly pay: it stands for the gap, which a trader at the open doesn't know."""
 BY = ["kind", "other", "planted", "reading"]
 
 
@@ -27,14 +29,14 @@ def rate(said: pd.Series) -> tuple[float, float, float]:
 def false_answers(done: pd.DataFrame) -> pd.DataFrame:
     """How often each answer was wrong where the tone says nothing: a row per kind, size of the other effect and side.
 
-    `barred`: whether the bar applies, the size of the other effect being one of `OTHER` or none.
+    `barred`: whether the bar applies: to all kinds together and to each, the sizes of `OTHER` or none together.
     """
     nulls = done[done["planted"] == 0]
     rows = []
     parts = [("all kinds", "0 to 0.06", nulls[nulls["other"] < LARGE], True)]
     parts += [(kind, "all", group[group["other"] < LARGE], True) for kind, group in nulls.groupby("kind")]
     parts += [
-        (kind, f"{other:g}", group, other < LARGE)
+        (kind, f"{other:g}", group, False)
         for (kind, other), group in nulls.groupby(["kind", "other"])
         if other in (*OTHER, LARGE)
     ]
@@ -98,7 +100,7 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
         f"{row['kind']} (other effect {row['other']}): {name.replace(' +', ': yes').replace(' -', ': hurts')}"
         for row in false[false["barred"]].to_dict("records")
         for name in names
-        if row[f"{name} low"] > SIDE
+        if row[f"{name} low"] > SIDE and not (name == "pays +" and row["kind"] in EARNED)
     ]
     power_head = ["drift over", "other effect", "planted", "read right", "markets", "improves", "informative", "pays"]
     power_head += ["partial rank IC", "detectable", "gain"]
