@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 RIDGE = 1e-3  # of each column's own variance: keeps columns that repeat each other from breaking the regression
-CELLS = 200_000  # worked on at once: what bounds the memory; the regressors of a smaller panel are kept
+CELLS = 100_000  # worked on at once: what bounds the memory; the regressors of a smaller panel are kept
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

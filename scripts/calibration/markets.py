@@ -264,7 +264,8 @@ def _panel(
             now = State(past, before, gap[t], count[t], count[t - 1], recent)
             day[t] += other * VOLATILITY * _standard(OTHERS[kind.other](now))
         close[t] = last = opening[t] + day[t]
-        volume[t] = usual[t] + 0.3 * np.abs(gap[t] + day[t]) / VOLATILITY
+        # A move ten times the usual, which fat tails have at times, trades twenty times as much; a larger one no more.
+        volume[t] = usual[t] + 0.3 * np.minimum(np.abs(gap[t] + day[t]) / VOLATILITY, 10)
     reach = 0.4 * VOLATILITY * noise.sigma
     top = np.maximum(opening, close) + reach * np.abs(rng.standard_normal(grid))
     bottom = np.minimum(opening, close) - reach * np.abs(rng.standard_normal(grid))
