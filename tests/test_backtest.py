@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from finsentiment.backtest.answers import answer_questions
 from finsentiment.backtest.evidence import Estimate
+from finsentiment.backtest.forecasts import fit_bases
 from finsentiment.backtest.placebos import rank_among_placebos
 from finsentiment.backtest.portfolio import Prices, portfolio_metrics, sharpe, trade_forecast, weights_of
 from finsentiment.backtest.run import run_backtest
+from finsentiment.backtest.table import to_table
 from finsentiment.backtest.verdict import Evidence, decide_verdict, detectable, level_of
 from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
@@ -269,6 +271,17 @@ def test_looks_before_this_one_make_the_level_stricter():
     answers = {before: answer_questions(market(faint), with_trials(before), SECTION, 5) for before in (0, 400)}
     assert (answers[0].informative, answers[400].informative) == ("yes", "no evidence")
     assert answers[400].evidence["informative"].level == pytest.approx(1 - 0.95 ** (1 / 401))
+
+
+def test_what_becomes_known_late_chooses_no_base_and_trains_none():
+    features = market(planted)
+    late = np.random.default_rng(0).random(len(features)) < 0.2
+    features["forward_sessions"] = np.where(late, 500.0, features["forward_sessions"])
+    wild = features.assign(forward_return=np.where(late, -features["forward_return"], features["forward_return"]))
+    settings = PARAMS.model_copy(update={"test_sessions": 10})
+    found = [fit_bases(to_table(table, settings, 1, 5), threads=1)["base"] for table in (features, wild)]
+    assert found[0].names == found[1].names and len(set(found[0].names)) > 1
+    np.testing.assert_array_equal(found[0].values, found[1].values)
 
 
 def faint(score, covered, session):
