@@ -245,6 +245,12 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
         "power": 0.8,
         "ic": {"fine_tuned": {"mean": 0.0901}, "base": {"mean": 0.0630}},
         "gain": {"fine_tuned": {"mean": -0.0001, "low": -0.0169, "high": 0.0369}},
+        "gain_over": {
+            "fine_tuned": {
+                "price": {"mean": 0.007, "low": -0.01, "high": 0.02},
+                "attention": {"mean": 0.024, "low": 0.01, "high": 0.04},
+            }
+        },
         "questions": {
             "improves": question("no evidence", 0.004, -0.01, 0.02),
             "informative": question("yes", 0.03, 0.02, 0.04, shifted={"count": 8, "beaten": 8}),
@@ -255,9 +261,10 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
     assert answers_in_words({**metrics, "questions": few}).endswith("to -0.5). There are too few values to find any.")
     assert answers_in_words(metrics).splitlines() == [
         "There is no evidence that sentiment changes the forecast. Mean daily rank IC: 0.090 with sentiment, 0.063 "
-        "without; the gain is 0.000 (90 % interval -0.017 to 0.037). Partial rank IC of what sentiment adds: 0.004 "
-        "(90 % interval -0.010 to 0.020). One of 0.012, about 2.1 basis points a session, would have been found with "
-        "80 % probability.",
+        "without. The gain over the base is 0.000 (90 % interval -0.017 to 0.037), over prices alone 0.007 (-0.010 to "
+        "0.020), over prices with the amount of news 0.024 (0.010 to 0.040). Partial rank IC of what sentiment adds: "
+        "0.004 (90 % interval -0.010 to 0.020). One of 0.012, about 2.1 basis points a session, would have been found "
+        "with 80 % probability.",
         "Informative: yes. Partial rank IC of the signal, prices and the amount of news taken out: 0.030 (90 % "
         "interval 0.020 to 0.040). It beats 3 of 8 shuffles across alike tickers and all 8 shifts in time.",
         "Pays: it hurts. Long-short after costs, with sentiment less without: -2.3 basis points a session (90 % "

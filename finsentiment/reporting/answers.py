@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from finsentiment.arms import BASE, TESTED
+from finsentiment.arms import ATTENTION, BASE, PRICE, TESTED
 
 
 def answers_in_words(metrics: dict[str, Any]) -> str:
@@ -15,11 +15,14 @@ def answers_in_words(metrics: dict[str, Any]) -> str:
     questions, interval = metrics["questions"], f"{100 * metrics['interval']:g} % interval"
     power = metrics["power"]
     improves, informative, pays = (questions[name] for name in ("improves", "informative", "pays"))
-    with_it, without, gain = metrics["ic"][TESTED]["mean"], metrics["ic"][BASE]["mean"], metrics["gain"][TESTED]
+    with_it, without, over = metrics["ic"][TESTED]["mean"], metrics["ic"][BASE]["mean"], metrics["gain_over"][TESTED]
+    gain = metrics["gain"][TESTED]
     lines = [
         f"{VERDICT_OPENINGS[improves['answer']]} Mean daily rank IC: {_three(with_it)} with sentiment, "
-        f"{_three(without)} without; the gain is {_three(gain['mean'])} ({interval} {_three(gain['low'])} to "
-        f"{_three(gain['high'])}). Partial rank IC of what sentiment adds: {_partial(improves, interval, power)}",
+        f"{_three(without)} without. The gain over the base is {_with_interval(gain, interval)}, over "
+        f"prices alone {_with_interval(over[PRICE])}, over prices with the amount of news "
+        f"{_with_interval(over[ATTENTION])}. Partial rank IC of what sentiment adds: "
+        f"{_partial(improves, interval, power)}",
         f"Informative: {answer_in_words(informative)}. Partial rank IC of the signal, prices and the amount of "
         f"news taken out: {_partial(informative, interval, power)}",
         f"Pays: {answer_in_words(pays)}. Long-short after costs, with sentiment less without: {pays['mean']:.1f} basis "
@@ -52,13 +55,17 @@ def detectable_in_words(question: dict[str, Any], power: float) -> str:
 
 def _partial(question: dict[str, Any], interval: str, power: float) -> str:
     """A partial rank IC with its interval and placebos; where there is no evidence, what would have been found."""
-    said = f"{_three(question['mean'])} ({interval} {_three(question['low'])} to {_three(question['high'])})."
+    said = f"{_with_interval(question, interval)}."
     if question["answer"] == "no evidence":
         return f"{said} {detectable_in_words(question, power)}"
     if not question["shuffled"]["count"]:
         return said
     shuffles = _share_beaten(question["shuffled"], "shuffles across alike tickers")
     return f"{said} It beats {shuffles} and {_share_beaten(question['shifted'], 'shifts in time')}."
+
+
+def _with_interval(figures: dict[str, Any], name: str = "") -> str:
+    return f"{_three(figures['mean'])} ({name}{' ' * bool(name)}{_three(figures['low'])} to {_three(figures['high'])})"
 
 
 def _three(value: float) -> str:
