@@ -65,11 +65,12 @@ def jobs(full: bool, first: int) -> list[Job]:
     for kind in NULLS:
         sizes = OTHER if kind.other else (0.0,)
         groups += [(kind.name, size, 0.0, READINGS, nulls // len(sizes)) for size in sizes]
-    groups += [("drift_3", size, level, READINGS[:1], planted) for size in (0.0, 0.06) for level in (0.01, 0.02, 0.03)]
+    sized = ((0.0, planted // 2), (0.06, planted))
+    groups += [("drift_3", size, level, READINGS[:1], count) for size, count in sized for level in (0.01, 0.02, 0.03)]
     other_drifts = [(name, READINGS[0]) for name in ("drift_1", "drift_10")]
     other_drifts += [("drift_3", reading) for reading in READINGS[1:]]
     groups += [
-        (name, 0.06, level, (reading,), planted // 2) for name, reading in other_drifts for level in (0.02, 0.03)
+        (name, 0.06, level, (reading,), planted // 4) for name, reading in other_drifts for level in (0.02, 0.03)
     ]
     plain = [kind.name for kind in NULLS if kind.other and kind == Kind(kind.name, kind.other)]
     groups += [(name, LARGE, 0.0, READINGS, 20 if full else 0) for name in plain]
