@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from finsentiment.files import sha256_folder
+from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Model
 
 SENTENCES = {
@@ -24,6 +25,8 @@ SENTENCES = {
     "positive": ["profit rose", "sales jumped again", "the loss narrowed", "orders grew sharply", "the firm won"],
 }
 
+# Whatever the processor multiplies in: bfloat16 has eight bits, too few to see that two ways are the same.
+IN_FLOAT32 = Runtime(torch.device("cpu"), torch.float32, 1)
 
 ARCHITECTURES = {
     "llama": (LlamaConfig, {"tie_word_embeddings": True}),
