@@ -296,17 +296,17 @@ class Backtest(Section):
         description="tickers with a forward return that a session needs for a rank IC"
     )
     cost_bps: NonNegative = Field(
-        description="cost of the equity curves and the deflated Sharpe ratio, basis points per unit of turnover"
+        description="cost at which *pays* is judged, basis points per unit of turnover; that of the equity curves too"
     )
     other_costs_bps: list[NonNegative] = Field(
         description="costs that portfolios are shown at too, basis points per unit of turnover"
     )
     trials_before: Annotated[int, Field(ge=0)] = Field(
-        description="strategies tried on these data before, which this run doesn't show"
+        description="strategies tried on these data before, not shown here: they make all answers stricter"
     )
     bootstrap_samples: Annotated[int, Field(ge=100)] = Field(description="resamples for the intervals")
     placebos: Annotated[int, Field(ge=0)] = Field(description="placebos of each kind")
-    significance: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="two-sided level of the verdict")
+    significance: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="two-sided level of each answer")
     lightgbm: LightGBM = Field(description="LightGBM's own settings")
 
 

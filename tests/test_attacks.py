@@ -89,7 +89,7 @@ def test_news_that_counts_for_the_session_it_was_published_in_is_refused_too(dri
     look_ahead.check_no_look_ahead(built(driftless, params), *tables)
 
 
-def test_labels_that_overlap_the_fold_are_what_the_purge_keeps_out(driftless, params):
+def test_labels_that_overlap_the_fold_are_what_the_purge_keeps_out(params):
     # With a horizon of 10 sessions, a label of the session before a fold holds 9 sessions of the fold's first return.
     for horizon in (1, 10):
         folds = walkforward.expanding_folds(300, 120, 21, horizon, params.backtest.embargo)

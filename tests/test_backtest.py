@@ -18,6 +18,7 @@ from finsentiment.features.build import HORIZONS
 from finsentiment.files import round_figures
 from finsentiment.params import Backtest, Features, LightGBM
 from finsentiment.reporting.answers import answers_in_words
+from finsentiment.reporting.evidence import answer_rows, evidence_captions
 
 PARAMS = Backtest(
     train_sessions=60,
@@ -105,6 +106,34 @@ def test_a_planted_signal_improves_the_forecast(found):
     assert gains["fine_tuned"].idxmax() == "fine_tuned_level"
     alone = answer_questions(market(planted), PARAMS, SECTION, 5)
     assert (alone.verdict, alone.informative, alone.pays) == ("improves", "yes", "yes")
+    assert alone.gain == pytest.approx(figures["gain"]["fine_tuned"]["mean"])
+    assert figures["trials"] == 4  # price, attention, base, fine_tuned
+
+
+def test_pays_is_what_the_portfolios_earn_and_what_would_have_been_found_is_worth_its_spread(found):
+    figures = found.metrics
+    net = {a: figures["portfolio"][a]["long_short"]["costs"]["10"]["net_return"] for a in ("fine_tuned", "base")}
+    assert figures["questions"]["pays"]["mean"] == pytest.approx((net["fine_tuned"] - net["base"]) / 252 * 1e4)
+    capital = np.append(1.0, found.tables["equity"]["fine_tuned"])
+    assert np.mean(capital[1:] / capital[:-1] - 1) * 252 == pytest.approx(net["fine_tuned"])
+    spread = market(planted).groupby("session")["return_1"].std().mean()
+    informative = figures["questions"]["informative"]
+    assert informative["detectable_bps"] == pytest.approx(informative["detectable"] * spread * 1.4 * 1e4)
+
+
+def test_the_report_tells_the_figures_of_the_backtest(found):
+    captions, last = evidence_captions(found.metrics, found.tables), found.tables["ic"].iloc[-1]
+    over = found.metrics["gain_over"]["fine_tuned"]
+    assert f"{last['fine_tuned']:.1f} with sentiment and {last['base']:.1f} without" in captions["ic"]
+    assert f"prices alone the fine-tuned model gains {over['price']['mean']:+.3f}" in captions["gains"]
+    assert f"amount of news {over['attention']['mean']:+.3f}" in captions["gains"]
+    assert [row["answer"] for row in answer_rows(found.metrics)] == ["improves", "yes", "yes"]
+
+
+def test_a_signal_against_returns_hurts_as_a_signal_and_helps_as_a_column():
+    questions = run_backtest(market(lambda score, *_: -0.015 * score), PARAMS, SECTION, 5, 1).metrics["questions"]
+    answers = [questions[name]["answer"] for name in ("improves", "informative", "pays")]
+    assert answers == ["improves", "hurts", "yes"]
 
 
 def test_every_row_and_session_is_accounted_for(found):
@@ -144,6 +173,7 @@ def test_an_effect_of_being_in_the_news_is_not_one_of_sentiment():
     assert found.metrics["verdict"] == "no evidence"
     assert found.metrics["questions"]["informative"]["answer"] == "no evidence"
     assert found.metrics["gain_over"]["attention"]["price"]["low"] > 0
+    assert any(name.startswith("attention") for name in found.metrics["base"])
 
 
 def test_a_signal_that_turns_against_its_past_hurts():
@@ -302,4 +332,8 @@ def test_the_smallest_effect_that_would_have_been_found_by_hand():
     assert detectable(Evidence(Estimate(0.01, -0.002, 0.022, 0.1, 0.0), none, none, 0.1)) is None
     estimate = Estimate(0.01, -0.002, 0.022, 0.1, 2.0)  # standard error 0.005, half the interval 0.012
     assert detectable(Evidence(estimate, none, none, 0.1)) == pytest.approx(0.012 + 0.8416 * 0.005, abs=1e-5)
-    assert detectable(Evidence(estimate, none, wide, 0.1)) == pytest.approx(0.09 + 0.8416 * 0.005, abs=1e-5)
+    for shuffled, shifted in ((none, wide), (wide, none)):
+        found = detectable(Evidence(estimate, shuffled, shifted, 0.1))
+        assert found == pytest.approx(0.09 + 0.8416 * 0.005, abs=1e-5)
+    narrow = Estimate(0.01, 0.008, 0.012, 0.1, 2.0)  # here the quantile of t asks more than the interval
+    assert detectable(Evidence(narrow, none, none, 0.1)) == pytest.approx((1.6449 + 0.8416) * 0.005, abs=1e-5)

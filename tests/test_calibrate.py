@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from finsentiment.backtest.evidence import rank_ic
+from finsentiment.errors import InputError
 from finsentiment.labels import LABELS
 from finsentiment.params import Params, check_params
 from scripts import calibrate
 from scripts.calibration.grid import CONFIRMED_FROM, KINDS, LARGE, NULLS, Job, jobs
-from scripts.calibration.markets import OTHERS, Kind, simulate
+from scripts.calibration.markets import OTHERS, Kind, _read, simulate
 from scripts.calibration.page import calibration_page, calibration_picture, false_answers, found_answers
 from scripts.calibration.shape import Shape, shape_of
 from tests.test_dependencies import imported
@@ -83,6 +84,22 @@ def test_a_ragged_market_has_all_that_real_ones_have(params) -> None:
         for kind in ("null_return_x_news", "null_ragged")
     ]
     assert covered[1] > 1.4 * covered[0]
+
+
+def test_a_tone_is_read_by_its_row_of_the_errors_and_not_by_its_column() -> None:
+    errors = np.array([[0.6, 0.3, 0.1], [0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
+    tone = np.repeat([-1.0, 0.0, 1.0], 3000)
+    read = _read(np.arange(9000), tone, replace(SHAPE, repeats=0.0), errors, 30, np.random.default_rng(0))
+    found = [[np.mean(read[tone == true] == seen) for seen in (-1, 0, 1)] for true in (-1, 0, 1)]
+    np.testing.assert_allclose(found, errors, atol=0.03)
+
+
+def test_a_drift_goes_on_for_its_sessions_and_no_longer(params) -> None:
+    table = simulate(Kind("null", drift_sessions=3), SHAPE, 0.0, 0.1, NO_ERRORS, params.features, 1)
+    later = [table.groupby("ticker")["return_1"].shift(-ahead) for ahead in range(5)]
+    level = table["fine_tuned_level"].to_numpy()
+    ics = [daily_ic(table.assign(return_1=returns), level) for returns in later]
+    assert min(ics[:3]) > 0.1 > max(map(abs, ics[3:]))
 
 
 def test_a_text_that_comes_again_is_read_as_before(params) -> None:
@@ -193,6 +210,25 @@ def test_a_run_that_was_stopped_goes_on_and_judges_nothing_twice(params, tmp_pat
     assert len(pd.read_csv(tmp_path / "markets.csv")) == 2
 
 
+def test_markets_of_other_code_are_refused_and_each_kind_has_its_own_drift(params, tmp_path, monkeypatch) -> None:
+    todo = [Job("null_plain", 0.0, 0.0, 1.0, 1), Job("drift_3", 0.06, 0.02, 1.0, 2)]
+    monkeypatch.setattr(calibrate, "judge", drift_told)
+    monkeypatch.setattr(calibrate, "drift_of", half_of)
+    done = calibrate.run_grid(todo, tmp_path, SHAPE, {1.0: NO_ERRORS}, params, 1)
+    assert dict(zip(done["kind"], done["drift"], strict=True)) == {"null_plain": 0.0, "drift_3": 0.01}
+    for shape, errors in ((SHAPE, calibrate.errors_at(READING, 0.68)), (replace(SHAPE, repeats=0.2), NO_ERRORS)):
+        with pytest.raises(InputError, match="2 of 2 markets were judged by other code"):
+            calibrate.run_grid(todo[:1], tmp_path, shape, {1.0: errors}, params, 1)
+
+
+def drift_told(job: Job, drift: float, *_: object) -> dict:
+    return {**job._asdict(), "drift": drift}
+
+
+def half_of(planted: float, *_: object) -> float:
+    return planted / 2
+
+
 def judged_before(job: Job, *_: object) -> None:
     raise AssertionError(f"judged seed {job.seed}")
 
@@ -214,7 +250,7 @@ def rows(kind: str, planted: float, verdicts: dict[str, int], other: float = 0.0
     return [{**base, "verdict": value, "seed": n} for value, count in verdicts.items() for n in range(count)]
 
 
-def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_the_bar() -> None:
+def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_the_bar(params) -> None:
     done = pd.DataFrame(
         rows("null_reversal", 0, {"improves": 1, "no evidence": 9})
         + rows("null_reversal", 0, {"improves": 10}, other=LARGE)
@@ -227,7 +263,7 @@ def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_th
     assert false.loc[("all kinds", "0 to 0.06"), "markets"] == 10 and not false.loc[("null_reversal", "0.12"), "barred"]
     found = found_answers(done).iloc[0]
     assert (found["verdict"], found["informative"], found["pays"]) == (0.8, 1.0, 0.0)
-    page = calibration_page(done, SHAPE, READING, CONFIRMED_FROM, None)
+    page = calibration_page(done, SHAPE, READING, CONFIRMED_FROM, params)
     assert "| null_reversal | 0.03 | 10 | 10.0 (1.8 to 40.4) |" in page
     assert "by construction: drift_3." in page
     assert "A lower end above 5%: all kinds (other effect 0 to 0.06): informative: yes" in page

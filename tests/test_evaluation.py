@@ -24,7 +24,7 @@ from finsentiment.evaluation import (
 from finsentiment.files import write_json, write_text
 from finsentiment.labels import label_codes
 from finsentiment.reporting.pictures import confusion_picture, reliability_picture
-from scripts.summary import summary
+from scripts.summary import summary, tries_in_words
 
 SETTINGS = {"samples": 2000, "seed": 3, "bins": 10}
 
@@ -278,3 +278,9 @@ def test_the_summary_of_an_unfinished_run_says_what_is_missing_and_what_to_do(me
     (metrics / "backtest.json").unlink()
     with pytest.raises(InputError, match=r"backtest\.json is missing.*dvc repro"):
         summary(metrics, "sample", "simulated")
+
+
+def test_the_summary_says_how_many_tries_the_answers_leave_out():
+    assert tries_in_words(3, 3) == tries_in_words(0, 0) == ""
+    assert tries_in_words(4, 3).startswith("DVC knows of 4 experiments, and the answers count 3 ")
+    assert tries_in_words(4, 3).endswith("dvc exp run -S backtest.trials_before=4")

@@ -172,6 +172,10 @@ def test_prices_and_forward_returns_by_hand():
     gross = [11.5 / 9.5, 8.5 / 10.5, 9.5 / 11.5, 9.5 / 8.5, 11.5 / 9.5, 14.5 / 9.5]
     assert a["forward_return"].to_numpy()[:6] + 1 == pytest.approx(gross)
     assert a["forward_return"].isna().tolist() == [False] * 6 + [True] * 2
+    # These are of one session and of five, whatever the horizon of the forecast is.
+    opens = np.array(path) - 0.5
+    assert a["return_1"].to_numpy()[:7] + 1 == pytest.approx(opens[1:] / opens[:-1])
+    assert a["return_5"].to_numpy()[:3] + 1 == pytest.approx(opens[5:] / opens[:3])
 
 
 def test_a_gap_in_prices_stays_a_missing_session_and_shifts_nothing():

@@ -11,8 +11,11 @@ from scipy.stats import norm, rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import PolynomialFeatures
 
+from finsentiment.backtest import questions
 from finsentiment.backtest.cleaning import Regressors, normal_scores, ranks
 from finsentiment.backtest.partial import Partial, partial_ranks, places_of
+from finsentiment.backtest.placebos import Placebo, Places, rank_among_placebos
+from finsentiment.backtest.questions import Asker
 from finsentiment.backtest.table import to_table
 from tests.test_backtest import PARAMS, market
 
@@ -193,6 +196,44 @@ def test_tickers_are_alike_in_news_and_past_return() -> None:
     out = table(lambda score, *_: 0 * score, ranked=np.arange(2250) % 15 != 3)
     assert (places_of(out, 0).alike[:, 3] == -1).all()
     assert (partial_ranks(out, out.column("price_volatility"), 0).signal[:, 3] == 0).all()
+
+
+def test_one_headline_and_forty_are_not_alike() -> None:
+    much = np.arange(2250) % 15 >= 7
+    count = np.log1p(np.where(much, 40, 1))
+    found = table(lambda score, *_: 0 * score, attention_count=count, attention_covered=1.0, price_return_1=0.0)
+    assert not any(set(row[:7]) & set(row[7:]) for row in places_of(found, 0).alike)
+
+
+def test_scores_are_dealt_to_rows_with_a_return_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    nothing = rank_among_placebos(0.0, np.array([]))
+
+    def kept(observed: float, scores: np.ndarray, places: Places, *_: object) -> tuple[Placebo, Placebo]:
+        seen.append(places)
+        return nothing, nothing
+
+    monkeypatch.setattr(questions, "run_placebos", kept)
+    returns = market(lambda score, *_: 0 * score)["return_1"].mask(np.arange(2250) % 7 == 0)
+    found = table(lambda score, *_: 0 * score, return_1=returns)
+    partial = partial_ranks(found, found.column("fine_tuned_level"), 0)
+    questions.ask_partial(Asker(found, 1, 1), partial, places_of(found, 0))
+    np.testing.assert_array_equal(seen[0].alike >= 0, partial.counted)
+
+
+@pytest.mark.parametrize(("horizon", "seen"), [(1, False), (5, True)])
+def test_what_comes_three_sessions_later_is_found_over_five_and_not_over_one(horizon: int, seen: bool) -> None:
+    features = market(lambda score, *_: 0.015 * np.roll(score, 3 * 15))
+    found = questions.ask_informative(Asker(to_table(features, PARAMS, horizon, 5), 1, 1, thorough=False))[0]
+    assert (found.estimate.hac_t > 3) == seen
+
+
+def test_informative_rests_on_daily_returns_whatever_the_forecast_is_of() -> None:
+    features = market(lambda score, *_: 0.01 * score)
+    other = features.assign(forward_return=-features["forward_return"])
+    tables = [to_table(f, PARAMS, 5, 5) for f in (features, other)]
+    series = [partial_ranks(t, t.column("fine_tuned_level"), 0).by_session(1) for t in tables]
+    np.testing.assert_array_equal(*series)
 
 
 def test_rows_outside_the_universe_move_no_answer() -> None:

@@ -88,6 +88,11 @@ def test_what_is_stuck_in_a_halt_is_missing_elsewhere():
     np.testing.assert_allclose(trades.turnover, [1, 0.75 + 0.25 + 0.5 + 0.25 + 0.25])
 
 
+def test_what_is_still_halted_at_the_end_is_not_sold():
+    halted = without(prices(np.zeros((1, 5))), (1, 0))
+    assert traded(FORECAST[:1], halted, short=False).turnover.tolist() == [1]
+
+
 @pytest.mark.parametrize(("given", "long", "short"), [(-0.3, -0.3, 0.0), (0.2, 0.2, -0.2), (-1.0, -1.0, 0.0)])
 def test_a_delisting_takes_the_return_that_is_given_and_gives_a_short_position_nothing(given, long, short):
     market = prices(np.zeros((2, 5)), delists=(0, 0), delisting_return=given)

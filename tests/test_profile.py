@@ -39,7 +39,7 @@ def test_quantiles_their_returns_turnover_and_autocorrelation_are_those_of_alpha
     quantile = quantiles_of(signal.ravel(), session)
     assert quantile.astype(int).tolist() == RECORDED["quantiles"]
     abnormal = (returns - returns.mean(axis=1, keepdims=True)).ravel()
-    by_quantile, spread = quantile_returns(quantile, abnormal, session)
+    by_quantile, spread = quantile_returns(quantile, abnormal, session, 0.1)
     np.testing.assert_allclose(by_quantile["mean_bps"], np.array(RECORDED["mean_return"]) * 1e4, rtol=1e-6)
     # alphalens puts half of the capital on each side; ours is the plain difference.
     assert spread.mean() == pytest.approx(2 * RECORDED["spread"], rel=1e-6)
@@ -54,7 +54,7 @@ def test_equal_values_share_a_quantile_and_few_have_none() -> None:
 
 
 def events(features: pd.DataFrame) -> pd.DataFrame:
-    return event_study(to_table(features, PARAMS, 1, 5)).set_index(["news", "day", "part"])
+    return event_study(to_table(features, PARAMS, 1, 5), 0.1).set_index(["news", "day", "part"])
 
 
 def test_the_event_study_finds_what_was_put_before_and_after_the_news() -> None:

@@ -266,3 +266,18 @@ def test_the_deflated_sharpe_ratio_of_a_hand_checked_case_falls_with_the_trials(
     expected = norm.cdf((ratio - np.std(tried, ddof=1) * best) * np.sqrt(99))
     assert deflated_sharpe(returns, tried, 10) == pytest.approx(expected)
     assert deflated_sharpe(np.zeros(9), tried, 10) == 0.5
+
+
+@pytest.mark.parametrize(("horizon", "lags"), [(1, 4), (8, 7)])
+def test_t_is_newey_and_wests_with_the_lags_that_the_horizon_asks_for(horizon, lags):
+    values = np.convolve(np.random.default_rng(0).normal(0.05, 1, 109), np.ones(10), "valid")  # 100 of them
+    left = values - values.mean()
+    long_run = left @ left + 2 * sum((1 - k / (lags + 1)) * (left[k:] @ left[:-k]) for k in range(1, lags + 1))
+    expected = values.mean() / np.sqrt(long_run / (100 * 99))
+    assert estimate_mean(values, horizon, 100, 0.05, 1).hac_t == pytest.approx(expected)
+
+
+def test_from_fewer_than_twenty_values_there_is_no_t():
+    values = np.random.default_rng(0).normal(1, 0.1, 20)
+    few, enough = (estimate_mean(values[:count], 1, 100, 0.05, 1).hac_t for count in (19, 20))
+    assert few == 0 < enough

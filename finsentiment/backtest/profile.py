@@ -49,7 +49,7 @@ def profile_signal(
     quantile = quantiles_of(told, table.session)
     daily = np.where(table.ranked, table.column("return_1"), np.nan)
     abnormal = daily - pd.Series(daily).groupby(table.session).transform("mean").to_numpy()
-    by_quantile, spread = quantile_returns(quantile, abnormal, table.session)
+    by_quantile, spread = quantile_returns(quantile, abnormal, table.session, asker.level)
     coverage = coverage_of(table)
     grid = table.grid(signal)
     quantile_grid = table.grid(quantile)
@@ -63,7 +63,7 @@ def profile_signal(
     tables = {
         "decay": _decay(partial, asker),
         "quantiles": by_quantile,
-        "events": event_study(table),
+        "events": event_study(table, asker.level),
         "coverage": coverage,
     }
     return figures, tables
@@ -82,17 +82,18 @@ def quantiles_of(values: np.ndarray, session: np.ndarray) -> np.ndarray:
 
 
 def quantile_returns(
-    quantile: np.ndarray, abnormal: np.ndarray, session: np.ndarray
+    quantile: np.ndarray, abnormal: np.ndarray, session: np.ndarray, level: float
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Mean abnormal return of each quantile in basis points with its 90 % interval, and the spread by session.
+    """Mean abnormal return of each quantile in basis points with its interval, and the spread by session.
 
-    Means over sessions of each session's mean; an interval is 1.645 standard errors over sessions wide on either side.
+    Means over sessions of each session's mean; an interval is normal, by the standard error over sessions, and misses
+    the mean with the chance `level`.
     """
     known = ~np.isnan(quantile) & ~np.isnan(abnormal)
     frame = pd.DataFrame({"quantile": quantile[known].astype(int), "session": session[known], "r": abnormal[known]})
     means = frame.groupby(["session", "quantile"])["r"].mean().unstack().reindex(columns=range(1, QUANTILES + 1))
     rows = frame.groupby("quantile").size().reindex(means.columns, fill_value=0)
-    mean, error = means.mean() * BPS, means.sem() * BPS * norm.ppf(0.95)
+    mean, error = means.mean() * BPS, means.sem() * BPS * norm.ppf(1 - level / 2)
     found = {"quantile": means.columns, "mean_bps": mean, "low": mean - error, "high": mean + error, "rows": rows}
     return pd.DataFrame(found).reset_index(drop=True), (means[QUANTILES] - means[1]).dropna().to_numpy()
 
@@ -145,15 +146,16 @@ def _decay(partial: Partial, asker: Asker) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["lag", "mean", "low", "high"])
 
 
-def event_study(table: FeatureTable) -> pd.DataFrame:
+def event_study(table: FeatureTable, level: float) -> pd.DataFrame:
     """Mean abnormal log return around good, neutral and bad news, overnight and intraday apart, in basis points.
 
-    Abnormal: less the mean over the session's tickers. Day 0 is the session that news counts for; its overnight return
-    ends, and its intraday return begins, at the open. The 90 % intervals are clustered by session, whose tickers
-    move together: the variance is the sum over sessions of the squared sum of deviations.
+    Events are those of tickers in the universe. Abnormal: less the mean over the session's tickers. Day 0 is the
+    session that news counts for; its overnight return ends, and its intraday return begins, at the open. The intervals,
+    which miss the mean with the chance `level`, are clustered by session, whose tickers move together: the variance is
+    the sum over sessions of the squared sum of deviations.
     """
-    level = table.grid(np.where(table.news_count > 0, table.column(SIGNAL), np.nan))
-    groups = {"good": level > GOOD, "neutral": np.abs(level) <= GOOD, "bad": level < -GOOD}
+    tone = table.grid(np.where((table.news_count > 0) & table.ranked, table.column(SIGNAL), np.nan))
+    groups = {"good": tone > GOOD, "neutral": np.abs(tone) <= GOOD, "bad": tone < -GOOD}
     rows = []
     for column in PARTS:
         part = column.removeprefix("price_")
@@ -173,7 +175,9 @@ def event_study(table: FeatureTable) -> pd.DataFrame:
                 if not len(found):
                     continue
                 mean = found.mean()
-                error = np.sqrt(np.square(np.bincount(cluster, found - mean)).sum()) / len(found) * norm.ppf(0.95)
+                error = (
+                    np.sqrt(np.square(np.bincount(cluster, found - mean)).sum()) / len(found) * norm.ppf(1 - level / 2)
+                )
                 low, high = (mean - error) * BPS, (mean + error) * BPS
                 figures = {"mean_bps": mean * BPS, "low": low, "high": high, "events": len(found)}
                 rows.append({"news": news, "day": day, "part": part, **figures})

@@ -46,7 +46,11 @@ class Asker:
         places: Places,
         figure: Callable[[np.ndarray], float],
     ) -> Evidence:
-        """The evidence of a series (one value per session), whose mean is the `figure` of the `scores`."""
+        """The evidence of a series (one value per session), whose mean is the `figure` of the `scores`.
+
+        That of a partial rank IC is shrunk (`Partial.judged_by_session`) and its placebos are not: they ask a little
+        more.
+        """
         estimate = self.estimate(series)
         if self.thorough or beyond_chance(estimate, self.level):
             count = self.table.params.placebos

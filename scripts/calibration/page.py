@@ -60,7 +60,6 @@ def found_answers(done: pd.DataFrame) -> pd.DataFrame:
         for question, useful in QUESTIONS.items():
             share, low, high = rate(group[question] == useful)
             row |= {question: share, f"{question}_low": low, f"{question}_high": high}
-        row["wrong"] = float((group[list(QUESTIONS)] == "hurts").any(axis=1).mean())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -154,7 +153,8 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             "",
             "![share of markets by planted rank IC](answers.png)",
             "",
-            f"Settings and code: {keys}.",
+            f"Level of each answer: {params.backtest.significance:g} (two-sided); placebos of each kind: "
+            f"{params.backtest.placebos}. Settings and code: {keys}.",
             "",
         ]
     )
