@@ -14,8 +14,8 @@ from finsentiment.reporting.words import SYSTEMS, p_in_words
 from stages.parameters import all_params
 
 CAVEAT = """\
-  A simulated market shows that the method works, not that real returns can be
-  forecast: the effect of news is a parameter (market.simulated.drift)."""
+  This market is simulated: the effect of news is a parameter
+  (market.simulated.drift). The run says nothing about real returns."""
 WHERE = """\
 Where to look next: dvc metrics show (every figure), dvc plots show (pictures),
   metrics/report.html (all of it on one page), metrics/evaluate/errors.csv (the

@@ -110,9 +110,9 @@ def test_sentences_about_gains_say_what_the_intervals_show() -> None:
         "fine_tuned": {"mean": 0.024, "low": 0.014, "high": 0.035},
     }
     assert gains_in_words(gains) == (
-        "The forecast gets better with fine-tuned model (+0.024). "
+        "The forecast gets better with the fine-tuned model (+0.024). "
         "The forecast gets worse with amount of news (-0.017). "
-        "There is no evidence of a change with finance lexicon (+0.001): the interval holds 0."
+        "There is no evidence of a change with the finance lexicon (+0.001): the interval holds 0."
     )
     assert gains_in_words({"lexicon": gains["lexicon"]}).startswith("There is no evidence")
 

@@ -92,6 +92,7 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
         "verdict": found.verdict,
         "interval": 1 - asker.level,
         "power": POWER,
+        "entry": section.entry,
         "questions": {
             name: _question_metrics(found, name, table, evidence) for name, evidence in found.evidence.items()
         },
@@ -134,7 +135,7 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
         },
     }
     return Result(
-        words=answers_in_words(metrics),
+        words=answers_in_words(metrics, params.cost_bps),
         metrics=metrics,
         tables={
             "ic": _by_session({arm: ic[arm].cumsum() for arm in ic}, table.sessions),

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from finsentiment.arms import ARMS, ATTENTION, BASE, PRICE, TESTED, describe_feature
-from finsentiment.reporting.answers import detectable_in_words
+from finsentiment.reporting.answers import answer_in_words, detectable_in_words
 from finsentiment.reporting.pictures import (
     bars_picture,
     events_picture,
@@ -22,8 +22,8 @@ from finsentiment.reporting.words import LONG_ONLY, arm_label, gains_in_words, j
 TOP_FEATURES = 12
 QUESTIONS = {
     "improves": "Does sentiment improve the forecast?",
-    "informative": "Does it tell anything that prices and the amount of news do not?",
-    "pays": "Does it pay, after costs?",
+    "informative": "Does it tell anything about returns that prices and the amount of news do not?",
+    "pays": "Does a portfolio earn more with it, after costs?",
 }
 
 
@@ -38,7 +38,7 @@ def answer_rows(found: dict[str, Any]) -> list[dict[str, str]]:
             said = f"partial rank IC {figures['mean']:+.3f} ({figures['low']:+.3f} to {figures['high']:+.3f})"
         if figures["answer"] == "no evidence":
             said += f". {detectable_in_words(figures, found['power'])}"
-        rows.append({"question": question, "answer": figures["answer"], "figure": said})
+        rows.append({"question": question, "answer": answer_in_words(name, figures), "figure": said})
     return rows
 
 
@@ -74,11 +74,11 @@ def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         ),
         "quantiles": bars_picture(
             tables["quantiles"].rename(columns={"quantile": "x"}),
-            "Return of the next session by quantile of the news",
+            "Return of the next session by fifth of the news",
             "fifth of the tickers with news, 1: the worst news",
             "abnormal return, basis points",
         ),
-        "events": events_picture(tables["events"]),
+        "events": events_picture(tables["events"], found["entry"]),
         "importance": shares_picture(
             [describe_feature(name, arm) for name, arm in zip(top["feature"], top["arm"], strict=True)],
             {"Shapley values": top["shap_share"].tolist(), "gain": top["gain_share"].tolist()},
@@ -103,13 +103,13 @@ def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         "slices": _slices(found["gain_by"]),
         "decay": _decay(found["profile"]["horizon"], tables["decay"]),
         "quantiles": _quantiles(found["profile"]),
-        "events": _events(tables["events"]),
+        "events": _events(tables["events"], found["entry"]),
         "coverage": _coverage(found["profile"], tables["coverage"]),
         "importance": f"Of what the fine-tuned model adds, {percent(first['shap_share'])} comes from its "
         f"`{first['feature'].removeprefix(ARMS[TESTED].prefix)}` (by Shapley values).",
         "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
-        f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the chance that it is better than the best of "
-        f"{found['trials']} strategies without merit.",
+        f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the probability that its true Sharpe ratio is "
+        f"higher than what the best of {found['trials']} strategies without merit would show.",
     }
 
 
@@ -195,8 +195,8 @@ def _decay(horizon: dict[str, Any], decay: pd.DataFrame) -> str:
         return "There are too few sessions to say how long the signal tells."
     by = joined([f"{_interval(by)} over {h}" for h, by in sorted(horizon["by"].items(), key=lambda item: int(item[0]))])
     return (
-        f"Mean partial rank IC with daily returns that don't overlap: {by} sessions. A t so large at any of these has "
-        f"a chance of p {p_in_words(horizon['p'])} without an effect."
+        f"Mean partial rank IC with daily returns that don't overlap: {by} sessions. Without an effect, the largest "
+        f"of their t would be as large as here with p {p_in_words(horizon['p'])}."
     )
 
 
@@ -216,8 +216,9 @@ def _quantiles(profile: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def _events(events: pd.DataFrame) -> str:
+def _events(events: pd.DataFrame, entry: str) -> str:
     """What moved before the entry, which nobody could earn, and after it."""
+    early, late = (", too early to trade,", "") if entry == "open" else ("", ", both before the entry at its close")
     rows = {(row["news"], row["day"], row["part"]): row for row in events.to_dict("records")}
     sentences = []
     for news in ("good", "bad"):
@@ -225,8 +226,8 @@ def _events(events: pd.DataFrame) -> str:
         if before and after:
             sentences.append(
                 f"On {news} news ({before['events']} ticker-sessions) the stock moves "
-                f"{_interval({**before, 'mean': before['mean_bps']}, 1)} basis points in the gap before the session, "
-                f"too early to trade, and {_interval({**after, 'mean': after['mean_bps']}, 1)} within it."
+                f"{_interval({**before, 'mean': before['mean_bps']}, 1)} basis points in the gap before the session"
+                f"{early} and {_interval({**after, 'mean': after['mean_bps']}, 1)} within it{late}."
             )
     return " ".join(sentences) or "There is no good or bad news."
 

@@ -22,11 +22,14 @@ LIMITS = (
     "The rule errs. How often is measured on simulated markets of another shape (results/calibration/README.md); "
     "`make calibrate-mine` measures it on markets of this shape.",
     "One data set is one draw: another period or other companies may say otherwise.",
-    "The language model was trained on texts that may be younger than the news it reads, and may remember what became "
-    "of the companies. An arm with names hidden (score_news.readers) shows how much that matters.",
     "Trades have a cost per unit of turnover. Impact, borrowing and taxes are left out.",
     "What was tried before this run and is not shown is only counted where backtest.trials_before says so.",
 )
+REMEMBERS = (
+    "The language model was trained on texts that may be younger than the news it reads, and may remember what became "
+    "of the companies. An arm with names hidden (score_news.readers) can show how much that matters."
+)
+"""Of real companies; those of the simulated market are invented."""
 
 
 def report_page(
@@ -72,7 +75,7 @@ def report_page(
         reading=_reading(metrics["evaluate"], metrics["baseline"]),
         data=_data(metrics),
         doubts=doubts(metrics["prepare"]["market"]),
-        limits=LIMITS,
+        limits=LIMITS if simulated else (*LIMITS, REMEMBERS),
         parameters=parameters,
         hashes=hashes,
     )

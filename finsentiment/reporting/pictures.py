@@ -188,8 +188,11 @@ def bars_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> b
     return png(figure)
 
 
-def events_picture(events: pd.DataFrame) -> bytes:
-    """Cumulative abnormal return around news, by `news`, through the overnight and the intraday part of each day."""
+def events_picture(events: pd.DataFrame, entry: str) -> bytes:
+    """Cumulative abnormal return around news, by `news`, through the overnight and the intraday part of each day.
+
+    `entry`: `open` or `close` of the session that the news counts for.
+    """
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.add_subplot(title="What the price does around news", ylabel="abnormal return so far, basis points")
     for news, colour in (("good", BLUE), ("neutral", GREY), ("bad", ORANGE)):
@@ -197,7 +200,8 @@ def events_picture(events: pd.DataFrame) -> bytes:
         place = mine["day"] + np.where(mine["part"] == "intraday", 0.5, 0.0)
         order = np.argsort(place.to_numpy(), kind="stable")
         axes.plot(place.to_numpy()[order], mine["mean_bps"].to_numpy()[order].cumsum(), color=colour, label=news)
-    axes.axvline(0.25, color="black", linewidth=0.8, linestyle="--", label="the first entry after the news")
+    first = 0.25 if entry == "open" else 0.75
+    axes.axvline(first, color="black", linewidth=0.8, linestyle="--", label="the first entry after the news")
     axes.set_xlabel("sessions from the one that the news counts for; the gap comes before the session")
     axes.legend(fontsize=8)
     return png(figure)
