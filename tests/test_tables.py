@@ -111,7 +111,7 @@ def test_sentences_about_gains_say_what_the_intervals_show() -> None:
     }
     assert gains_in_words(gains) == (
         "The forecast gets better with the fine-tuned model (+0.024). "
-        "The forecast gets worse with amount of news (-0.017). "
+        "The forecast gets worse with the amount of news (-0.017). "
         "There is no evidence of a change with the finance lexicon (+0.001): the interval holds 0."
     )
     assert gains_in_words({"lexicon": gains["lexicon"]}).startswith("There is no evidence")
