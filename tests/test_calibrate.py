@@ -18,7 +18,7 @@ from finsentiment.params import Params, check_params
 from scripts import calibrate
 from scripts.calibration.grid import CONFIRMED_FROM, KINDS, LARGE, NULLS, Job, jobs
 from scripts.calibration.markets import OTHERS, Kind, _read, simulate
-from scripts.calibration.page import calibration_page, calibration_picture, false_answers, found_answers
+from scripts.calibration.page import calibration_page, calibration_picture, false_answers, found_answers, misses
 from scripts.calibration.shape import Shape, shape_of
 from tests.test_dependencies import imported
 
@@ -257,7 +257,7 @@ def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_th
         + rows("drift_3", 0.02, {"improves": 8, "no evidence": 2}, other=0.06)
     )
     false = false_answers(done).set_index(["kind", "other"])
-    row = false.loc[("null_reversal", "0.03")]
+    row = false.loc[("null_reversal", "0 to 0.06")]
     assert row["verdict +"] == 0.1 and row["verdict -"] == 0
     assert (row["verdict + low"], row["verdict + high"]) == pytest.approx((0.0179, 0.4042), abs=1e-3)
     assert false.loc[("all kinds", "0 to 0.06"), "markets"] == 10 and not false.loc[("null_reversal", "0.12"), "barred"]
@@ -265,9 +265,23 @@ def test_the_tables_count_answers_with_wilsons_interval_and_name_what_is_over_th
     assert (found["verdict"], found["informative"], found["pays"]) == (0.8, 1.0, 0.0)
     page = calibration_page(done, SHAPE, READING, CONFIRMED_FROM, params)
     assert "| null_reversal | 0.03 | 10 | 10.0 (1.8 to 40.4) |" in page
-    assert "by construction: drift_3." in page
-    assert "A lower end above 5%: all kinds (other effect 0 to 0.06): informative: yes" in page
+    assert "Too few holding periods for *pays*: drift_3." in page
+    missed = ["informative: yes in 100.0 (72.2 to 100.0)", "improves: yes in 10.0 (1.8 to 40.4)"]
+    assert page.count(" Missed: ") == 3 and "**Not passed.**" in page
+    assert f" Missed: all kinds, {missed[0]} %." in page and f" Missed: null_reversal, {missed[0]} %." in page
+    assert f" Missed: all kinds, {missed[1]} %." in page and "Missed: null_reversal, improves" not in page
     assert calibration_picture(done)[:4] == b"\x89PNG"
+
+
+def test_pays_may_be_true_where_gaps_turn_back_and_is_judged_elsewhere() -> None:
+    none = {"verdict": "no evidence", "informative": "no evidence"}
+    made = [(kind, answer) for kind in ("null_gap", "null_plain") for answer in ("yes", "hurts")]
+    for kind, answer in made:
+        said = pd.DataFrame(rows(kind, 0, {"no evidence": 10})).assign(**none, pays=answer)
+        other = pd.DataFrame(rows("null_volume", 0, {"no evidence": 10})).assign(**none)
+        missed = misses(false_answers(pd.concat([said, other])))
+        counted = [] if (kind, answer) == ("null_gap", "yes") else ["all kinds", kind]
+        assert [miss.split(",")[0] for miss in missed] == counted
 
 
 def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
