@@ -21,6 +21,7 @@ from finsentiment.evaluation import calibration_error, confusion_counts, reliabi
 from finsentiment.files import read_json, write_bytes, write_text
 from finsentiment.labels import AGREEMENT_LEVELS, LABELS, P_COLUMNS, label_codes, rows_by_agreement
 from finsentiment.reporting.pictures import agreement_picture, confusion_picture, curve_picture, reliability_picture
+from finsentiment.reporting.words import joined
 
 TINY = np.finfo(float).tiny  # a probability that was rounded to 0 has no logarithm
 
@@ -125,12 +126,12 @@ def _ensemble(runs: list[Run]) -> str:
 def _errors(runs: list[Run]) -> list[str]:
     shared = shared_errors(runs)
     single = [int((run.predicted != run.table["label"]).sum()) for run in runs]
-    lines = [
-        "## Errors" + (" that all runs share" if len(runs) > 1 else ""),
-        "",
-        f"Wrong in every run: {len(shared)} of {len(runs[0].table)} sentences; "
-        f"the runs have {', '.join(map(str, single))} errors.",
-    ]
+    sentences = len(runs[0].table)
+    if len(runs) > 1:
+        said = f"Wrong in every run: {len(shared)} of {sentences} sentences; the runs have {joined([str(n) for n in single])} errors."
+        lines = ["## Errors that all runs share", "", said]
+    else:
+        lines = ["## Errors", "", f"{single[0]} of {sentences} sentences are read wrong."]
     everywhere, wrong = (_by_level(table["agreement"]) for table in (runs[0].table, shared))
     if any(everywhere.values()):
         lines += ["", "| annotators | sentences | errors | share |", "|---|---|---|---|"]

@@ -76,8 +76,9 @@ def test_a_page_gives_mean_and_spread_and_the_errors_that_all_runs_share(tmp_pat
     # The means are 0.9, 0.55, 0.25 and 0.55: three of four right, no other class there to be found.
     assert "of the 2 (mean of their probabilities): accuracy 0.750 (" in text and "macro F1 0.286" in text
     assert "accuracy where all annotators agree 1.000" in text and "ensemble" not in results_page([one], "one", "")
+    assert "\n2 of 4 sentences are read wrong.\n" in results_page([one], "one", "")
     assert (
-        "Wrong in every run: 1 of 4 sentences; the runs have 2, 2 errors." in text
+        "Wrong in every run: 1 of 4 sentences; the runs have 2 and 2 errors." in text
         and "| less than 66 % | 1 | 1 | 100.0% |" in text
     )
     assert text.rstrip().endswith("What a reader saw.") and "transfer" not in text
