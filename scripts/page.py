@@ -128,7 +128,8 @@ def _errors(runs: list[Run]) -> list[str]:
     single = [int((run.predicted != run.table["label"]).sum()) for run in runs]
     sentences = len(runs[0].table)
     if len(runs) > 1:
-        said = f"Wrong in every run: {len(shared)} of {sentences} sentences; the runs have {joined([str(n) for n in single])} errors."
+        errors = joined([str(count) for count in single])
+        said = f"Wrong in every run: {len(shared)} of {sentences} sentences; the runs have {errors} errors."
         lines = ["## Errors that all runs share", "", said]
     else:
         lines = ["## Errors", "", f"{single[0]} of {sentences} sentences are read wrong."]
