@@ -1,6 +1,7 @@
 """The verdict's rule, and whole backtests of small markets whose truth is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from finsentiment.files import round_figures
 from finsentiment.params import Backtest, Features, LightGBM
 from finsentiment.reporting.answers import answers_in_words
 from finsentiment.reporting.evidence import answer_rows, evidence_captions
+from scripts.years import answers_by_year
 
 PARAMS = Backtest(
     train_sessions=60,
@@ -191,6 +193,20 @@ def test_scores_that_are_all_equal_are_no_evidence():
     found = run_backtest(features, PARAMS, SECTION, 5, 1)
     assert found.metrics["verdict"] == "no evidence"
     assert {q[kind]["p"] for q in found.metrics["questions"].values() for kind in ("shuffled", "shifted")} == {1.0}
+
+
+def test_each_year_is_judged_by_itself():
+    years = []
+    for year, effect, sessions in ((2022, planted, 130), (2023, lambda score, *_: 0 * score, 130), (2024, planted, 60)):
+        days = pd.bdate_range(f"{year}-01-03", periods=sessions)
+        features = market(effect, seed=year, sessions=sessions)
+        years.append(features.assign(session=days.to_numpy()[np.arange(len(features)) // 15]))
+    params = SimpleNamespace(backtest=PARAMS, features=SECTION, seed=5, threads=1)
+    first, second, third = answers_by_year(pd.concat(years, ignore_index=True), params).values()
+    assert first.startswith("Sentiment improves") and second.startswith("There is no evidence")
+    assert third.startswith("Not judged: the features hold 60 sessions and backtest.train_sessions = 60")
+    alone = run_backtest(years[0], PARAMS, SECTION, 5, 1)
+    assert first == alone.words
 
 
 def test_features_that_are_all_equal_do_not_crash():

@@ -173,7 +173,7 @@ def test_labels_in_numbers_go_through_dvc(repository: Repository) -> None:
     assert done.returncode == 0 and "180 out; read: 180 labels in our words" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify"])
+@pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify", "years"])
 @pytest.mark.parametrize(
     ("content", "said"),
     [
