@@ -155,6 +155,7 @@ def event_study(table: FeatureTable, level: float) -> pd.DataFrame:
     the sum over sessions of the squared sum of deviations.
     """
     tone = table.grid(np.where((table.news_count > 0) & table.ranked, table.column(SIGNAL), np.nan))
+    wide = norm.ppf(1 - level / 2)
     groups = {"good": tone > GOOD, "neutral": np.abs(tone) <= GOOD, "bad": tone < -GOOD}
     rows = []
     for column in PARTS:
@@ -175,9 +176,7 @@ def event_study(table: FeatureTable, level: float) -> pd.DataFrame:
                 if not len(found):
                     continue
                 mean = found.mean()
-                error = (
-                    np.sqrt(np.square(np.bincount(cluster, found - mean)).sum()) / len(found) * norm.ppf(1 - level / 2)
-                )
+                error = np.sqrt(np.square(np.bincount(cluster, found - mean)).sum()) / len(found) * wide
                 low, high = (mean - error) * BPS, (mean + error) * BPS
                 figures = {"mean_bps": mean * BPS, "low": low, "high": high, "events": len(found)}
                 rows.append({"news": news, "day": day, "part": part, **figures})

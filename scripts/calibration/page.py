@@ -154,7 +154,7 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             "",
             "Percent of the markets with each answer, with its 95 % interval. Other effect: its rank IC."
             + (f" Too few holding periods for *pays*: {', '.join(mute)}." if mute else "")
-            + " (`null_300_sessions` has 322 sessions: the 22 after the last news are counted too.)",
+            + " (`null_300_sessions` has 322 sessions: 22 that other kinds keep for later returns are judged too.)",
             "",
             *_table(head, rows),
             "",
