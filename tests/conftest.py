@@ -11,6 +11,11 @@ from finsentiment.params import Finetune, Model
 from tests.tiny import SENTENCES, make_model
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """The name of a test holds no bytes: both worker processes must find the same names, and gzip writes the time."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache."""
