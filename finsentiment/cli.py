@@ -7,12 +7,9 @@ import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from finsentiment.errors import InputError, run_main
-
-if TYPE_CHECKING:
-    pass
+from finsentiment.llm.adapter import require_adapter
 
 EXAMPLES = """\
 examples:
@@ -83,6 +80,7 @@ def _count(text: str) -> int:
 
 
 def _score(given: argparse.Namespace) -> None:
+    # What files can tell is said before `load_reader` imports PyTorch, which takes seconds.
     if given.text == "-":
         _score_lines(given)
     elif given.output:
@@ -90,6 +88,7 @@ def _score(given: argparse.Namespace) -> None:
     elif Path(given.text).is_file():
         raise InputError(f"{given.text} is a file: say with -o where its scores go, such as -o scored.parquet")
     else:
+        require_adapter(given.adapter)
         from finsentiment import load_reader
 
         row = load_reader(given.adapter, given.device, given.threads).read([given.text]).iloc[0]
@@ -99,6 +98,7 @@ def _score(given: argparse.Namespace) -> None:
 
 def _score_lines(given: argparse.Namespace) -> None:
     """One JSON object for each line, as soon as it is there; a line without text has no label."""
+    require_adapter(given.adapter)
     from finsentiment import load_reader
 
     reader = load_reader(given.adapter, given.device, given.threads)
@@ -118,8 +118,6 @@ def _score_file(given: argparse.Namespace) -> None:
     from finsentiment.intake.columns import Columns
     from finsentiment.intake.tables import also, read_user_table, where
     from finsentiment.labels import P_COLUMNS
-    from finsentiment.llm.classifier import labelled
-    from finsentiment.readers.fine_tuned import score_texts
     from finsentiment.text import clean_texts
 
     table = read_user_table(source, Columns((given.column,), parameter="--column", others=True)).rows
@@ -129,6 +127,11 @@ def _score_file(given: argparse.Namespace) -> None:
         raise InputError(f"{first}: {given.column} is empty{also(empty)}; take such rows out")
     if taken := [name for name in ("label", "score", *P_COLUMNS) if name in table]:
         raise InputError(f"{source} has a column {taken[0]} already, where the result would go; give it another name")
+    require_adapter(given.adapter)
+
+    from finsentiment.llm.classifier import labelled
+    from finsentiment.readers.fine_tuned import score_texts
+
     p = score_texts(texts, given.adapter, given.threads, given.batch_tokens, given.device)
     scored = table.reset_index(drop=True).join(labelled(p.loc[texts].to_numpy()))
     (write_csv if target.suffix == ".csv" else write_table)(target, scored)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from finsentiment.params import Finetune, Model
+from tests.repository import ROOT
 from tests.tiny import SENTENCES, make_model
 
 
@@ -29,6 +30,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The spec of a random three-layer Llama on disk."""
     words = [sentence for sentences in SENTENCES.values() for sentence in sentences]
     return make_model(tmp_path_factory.mktemp("tiny"), words)
+
+
+@pytest.fixture(scope="session")
+def pipeline_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The parameters of such a model with the words of the sample corpus."""
+    sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")["text"].tolist()
+    made = make_model(tmp_path_factory.mktemp("model"), sentences)
+    return {"model.spec": made.spec, "model.sha256": made.sha256}
 
 
 @pytest.fixture(scope="session")

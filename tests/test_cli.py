@@ -59,8 +59,10 @@ def test_what_needs_no_model_answers_in_under_a_second(option: str, tmp_path: Pa
 @pytest.mark.parametrize("what", [["Profit rose."], ["-"], ["news.csv", "-o", "out.csv"]])
 def test_without_an_adapter_one_line_says_how_to_get_one(what: list[str], tmp_path: Path) -> None:
     (tmp_path / "news.csv").write_text("headline\nProfit rose.\n")
+    start = time.perf_counter()
     done = run("score", *what, cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert time.perf_counter() - start < 5, "PyTorch was imported first"
     assert done.stderr.startswith("error: models/adapter: no fine-tuned model there") and "make repro" in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The pipeline itself, driven by DVC in a repository of its own, with a tiny model and a small market."""
+"""The whole pipeline, driven by DVC in a repository of its own, with a tiny model and a small market."""
 
 from __future__ import annotations
 
@@ -7,29 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
-from transformers import AutoModelForCausalLM, MambaConfig
 
-from finsentiment.files import read_json, sha256_folder
+from finsentiment.files import read_json
 from tests.repository import ROOT, Repository
-from tests.tiny import make_model
 
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 AFTER_FINETUNE = ["finetune", "evaluate", "score_news", "build_features", "backtest", "report"]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    sentences = pd.read_csv(ROOT / "data/sample/sentences.csv")["text"].tolist()
-    made = make_model(tmp_path_factory.mktemp("model"), sentences)
-    return {"model.spec": made.spec, "model.sha256": made.sha256}
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, model: dict[str, str]) -> Repository:
-    repository = Repository(tmp_path_factory.mktemp("repository"), model, tmp_path_factory.mktemp("cache"))
+def repository(tmp_path_factory: pytest.TempPathFactory, pipeline_model: dict[str, str]) -> Repository:
+    repository = Repository(tmp_path_factory.mktemp("repository"), pipeline_model, tmp_path_factory.mktemp("cache"))
     assert repository.rerun() == STAGES
     return repository
 
@@ -82,10 +72,10 @@ def test_sentences_of_another_domain_are_checked_by_prepare_and_scored_by_evalua
 
 
 def test_another_clone_gives_the_same_hashes_and_another_seed_others(
-    repository: Repository, model: dict[str, str], tmp_path: Path
+    repository: Repository, pipeline_model: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "cache").mkdir()
-    clone = Repository(tmp_path / "clone", model, tmp_path / "cache")
+    clone = Repository(tmp_path / "clone", pipeline_model, tmp_path / "cache")
     shutil.copy(repository.path / "params.yaml", clone.path / "params.yaml")
     assert clone.rerun() == STAGES
     assert clone.hashes == repository.hashes
@@ -94,104 +84,6 @@ def test_another_clone_gives_the_same_hashes_and_another_seed_others(
     before, after = repository.hashes, clone.hashes
     changed = {name for name in after if after[name] != before[name]}
     assert {"data/prepared/prices.parquet", "data/splits/train.parquet", "data/splits/test.parquet"} <= changed
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"finetune.epochs": "four"}, "error: params.yaml: finetune.epochs = 'four': input should be a valid integer"),
-        ({"finetune.lora.rank": 8}, "error: params.yaml: finetune.lora.rank: unknown parameter"),
-        ({"corpus.agreement": 60}, "error: params.yaml: corpus.agreement = 60: input should be 50, 66, 75 or 100"),
-    ],
-)
-def test_a_bad_parameter_is_one_line_and_no_traceback(
-    repository: Repository, change: dict[str, object], message: str
-) -> None:
-    before = (repository.path / "params.yaml").read_text()
-    repository.set({**change, "corpus.source": "csv"})
-    done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
-    assert done.returncode != 0
-    assert message in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("score_news.names", "symbol,name\nA,b\n", "bad.csv, line 1: no column 'ticker' (the header is 'symbol,name')"),
-        ("evaluate.transfer_file", "text,label\nIt rose,up\n", "bad.csv, line 2: label = 'up', expected negative,"),
-        ("market.tickers", "a,b\n", "bad.csv, line 1: no column 'from'"),
-    ],
-)
-def test_a_file_of_a_later_stage_is_refused_by_prepare(
-    repository: Repository, name: str, content: str, said: str
-) -> None:
-    before = (repository.path / "params.yaml").read_text()
-    (repository.path / "bad.csv").write_text(content)
-    repository.set({name: "bad.csv"})
-    done = repository.repro()
-    (repository.path / "params.yaml").write_text(before)
-    assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
-    assert "Running stage 'prepare'" in done.stdout and "Running stage 'split'" not in done.stdout
-
-
-def test_a_base_model_that_can_t_become_a_reader_is_refused_when_baseline_starts(
-    repository: Repository, tmp_path: Path
-) -> None:
-    config = MambaConfig(vocab_size=4000, hidden_size=32, num_hidden_layers=2)
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    spec = yaml.safe_load((repository.path / "params.yaml").read_text())["model"]["spec"]
-    for file in Path(spec.removeprefix("path:")).glob("token*"):
-        shutil.copy(file, tmp_path)
-    before = (repository.path / "params.yaml").read_text()
-    repository.set({"model.spec": f"path:{tmp_path}", "model.sha256": sha256_folder(tmp_path)})
-    done = repository.repro()
-    (repository.path / "params.yaml").write_text(before)
-    assert "failed to reproduce 'baseline'" in done.stderr and "Traceback" not in done.stderr
-    assert "a base model of the type mamba can't be used" in done.stderr and "zero-shot" not in done.stderr
-
-
-def test_prepare_counts_every_table_and_hints_at_paths_that_git_does_not_know(repository: Repository) -> None:
-    before = (repository.path / "params.yaml").read_text()
-    shutil.copy(repository.path / "data/sample/sentences.csv", repository.path / "mine.csv")
-    repository.set({"corpus.source": "csv", "corpus.path": "mine.csv"})
-    done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
-    assert "sentences: 180 rows in, 180 out" in done.stdout and "prices: 1040 rows in, 1040 out" in done.stdout
-    assert "warning: corpus.path = mine.csv is relative and not tracked by git" in done.stdout
-
-
-def test_labels_in_numbers_go_through_dvc(repository: Repository) -> None:
-    before = (repository.path / "params.yaml").read_text()
-    sample = pd.read_csv(repository.path / "data/sample/sentences.csv")
-    numbers = {"negative": 0, "positive": 1, "neutral": -2}
-    sample.assign(label=sample["label"].map(numbers)).to_csv(repository.path / "mine.csv", index=False)
-    labels = {number: label for label, number in numbers.items()}
-    repository.set({"corpus.source": "csv", "corpus.path": "mine.csv", "corpus.labels": labels})
-    done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
-    assert done.returncode == 0 and "180 out; read: 180 labels in our words" in done.stdout, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("script", ["summary", "calibrate", "movement", "verify", "years"])
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("seed: [1", "error: params.yaml cannot be read as parameters ("),
-        ("seed: 17\n", "error: params.yaml: threads: missing, put it back; device: missing"),
-        ("just words\n", "error: params.yaml"),
-    ],
-)
-def test_a_broken_parameter_file_is_one_line_in_every_script_too(
-    repository: Repository, script: str, content: str, said: str
-) -> None:
-    before = (repository.path / "params.yaml").read_text()
-    (repository.path / "params.yaml").write_text(content)
-    command = [sys.executable, "-m", f"scripts.{script}", *(["stocknet"] if script == "movement" else [])]
-    environment = repository.environment | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=repository.path, env=environment, capture_output=True, text=True)
-    (repository.path / "params.yaml").write_text(before)
-    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_verify_says_reproduced_or_names_what_differs(repository: Repository) -> None:

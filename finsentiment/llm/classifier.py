@@ -22,6 +22,7 @@ from finsentiment.calibration import apply_temperature
 from finsentiment.errors import InputError
 from finsentiment.files import atomic_path, read_json, write_json, write_text
 from finsentiment.labels import LABELS, P_COLUMNS
+from finsentiment.llm.adapter import DESCRIPTION, require_adapter
 from finsentiment.llm.backbone import Backbone
 from finsentiment.llm.base_models import load_backbone, load_tokenizer, model_folder
 from finsentiment.llm.batches import by_shape, padded
@@ -31,7 +32,6 @@ from finsentiment.params import Lora, Model
 from finsentiment.text import clean_text
 
 WEIGHTS = "weights.safetensors"
-DESCRIPTION = "classifier.json"
 CARD = """\
 # A sentiment classifier
 
@@ -201,15 +201,6 @@ def load_reader(path: str | Path = "models/adapter", device: str = "auto", threa
     # Merging into 4- or 8-bit weights would round the adapter away.
     model: Any = adapted.merge_and_unload() if description["quantization"] == "none" else adapted.base_model.model
     return Reader(model.eval(), load_tokenizer(base), description["max_tokens"], description["temperature"])
-
-
-def require_adapter(path: str | Path) -> None:
-    """Raise InputError where `path` is no folder that the stage `finetune` wrote."""
-    if not (Path(path) / DESCRIPTION).is_file():
-        raise InputError(
-            f"{path}: no fine-tuned model there (no {DESCRIPTION}); make one with `make repro`, "
-            "or get one as models/README.md says"
-        )
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from finsentiment.files import sha256_folder
 from finsentiment.labels import P_COLUMNS
-from finsentiment.llm.classifier import Reader, load_reader, require_adapter
+from finsentiment.llm.adapter import require_adapter
+from finsentiment.llm.classifier import Reader, load_reader
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.readers.store import ScoreStore, open_store
 
