@@ -69,8 +69,10 @@ def main() -> None:
     """Measure each stage."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tickers", type=int)
-    parser.add_argument("--sessions", type=int, default=2520)
+    parser.add_argument("--sessions", type=int)
     given = parser.parse_args()
+    if (given.tickers is None) != (given.sessions is None):
+        parser.error("give --tickers and --sessions, or neither")
     shape = large(given.tickers, given.sessions) if given.tickers else read_shape(FOLDER / SHAPE)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

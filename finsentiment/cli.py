@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +86,7 @@ def _score(given: argparse.Namespace) -> None:
         _score_lines(given)
     elif given.output:
         _score_file(given)
-    elif Path(given.text).is_file():
+    elif os.path.isfile(given.text):  # a sentence may be too long for a name of a file
         raise InputError(f"{given.text} is a file: say with -o where its scores go, such as -o scored.parquet")
     else:
         require_adapter(given.adapter)
@@ -102,8 +103,11 @@ def _score_lines(given: argparse.Namespace) -> None:
     from finsentiment import load_reader
 
     reader = load_reader(given.adapter, given.device, given.threads)
-    for line in sys.stdin:
-        text = line.strip()
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode().strip()
+        except UnicodeDecodeError:
+            raise InputError(f"standard input, line {number}: not UTF-8") from None
         found = reader.read([text]).iloc[0].to_dict() if text else {"label": None, "score": None}
         print(json.dumps({"text": text, **found}, ensure_ascii=False), flush=True)
 
@@ -113,6 +117,8 @@ def _score_file(given: argparse.Namespace) -> None:
     source, target = Path(given.text), Path(given.output)
     if target.suffix not in (".csv", ".parquet"):
         raise InputError(f"-o {target}: expected a name that ends in .csv or .parquet")
+    if target.is_dir():
+        raise InputError(f"-o {target}: this is a folder, expected a name for a file")
 
     from finsentiment.files import write_csv, write_table
     from finsentiment.intake.columns import Columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ Where to look next: dvc metrics show (every figure), dvc plots show (pictures),
 
 def experiments_known() -> int:
     """How many experiments DVC keeps, of all commits; 0 where there is no DVC or no git to ask."""
-    asked = ["dvc", "exp", "list", "--all-commits", "--name-only"]
+    asked = [sys.executable, "-m", "dvc", "exp", "list", "--all-commits", "--name-only"]
     try:
         found = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -79,7 +79,8 @@ def compare_figures(committed: dict[str, Any], found: dict[str, Any]) -> tuple[l
         if isinstance(before, (int, float)) and isinstance(now, (int, float)):
             judged = tolerance is not None and abs(now - before) > tolerance
         else:
-            judged = name in WORDS
+            appeared = tolerance is not None and (before is None) != (now is None)
+            judged = name in WORDS or appeared
         outside += [name] if judged else []
         allowed = "not judged" if tolerance is None else f"{tolerance:g}"
         lines.append(f"{name:<60} {before!s:>12} {now!s:>12}   {allowed}")

@@ -18,8 +18,6 @@ from finsentiment.errors import InputError
 from finsentiment.features.build import HORIZONS
 from finsentiment.files import round_figures
 from finsentiment.params import Backtest, Features, LightGBM
-from finsentiment.reporting.answers import answers_in_words
-from finsentiment.reporting.evidence import answer_rows, evidence_captions
 from scripts.years import answers_by_year
 
 PARAMS = Backtest(
@@ -121,18 +119,6 @@ def test_pays_is_what_the_portfolios_earn_and_what_would_have_been_found_is_wort
     spread = market(planted).groupby("session")["return_1"].std().mean()
     informative = figures["questions"]["informative"]
     assert informative["detectable_bps"] == pytest.approx(informative["detectable"] * spread * 1.4 * 1e4)
-
-
-def test_the_report_tells_the_figures_of_the_backtest(found):
-    captions, last = evidence_captions(found.metrics, found.tables), found.tables["ic"].iloc[-1]
-    over = found.metrics["gain_over"]["fine_tuned"]
-    assert f"{last['fine_tuned']:.1f} with sentiment and {last['base']:.1f} without" in captions["ic"]
-    assert f"prices alone the fine-tuned model gains {over['price']['mean']:+.3f}" in captions["gains"]
-    assert f"amount of news {over['attention']['mean']:+.3f}" in captions["gains"]
-    assert [row["answer"] for row in answer_rows(found.metrics)] == ["improves", "yes", "yes"]
-    assert "in the gap before the session, too early to trade, and " in captions["events"]
-    closing = evidence_captions(found.metrics | {"entry": "close"}, found.tables)["events"]
-    assert "early" not in closing and closing.count("within it, both before the entry at its close.") == 2
 
 
 def test_a_signal_against_returns_hurts_as_a_signal_and_helps_as_a_column():
@@ -277,63 +263,6 @@ def test_of_100_placebos_at_most_four_may_do_as_well(above, expected):
     difference = Estimate(0.02, 0.01, 0.03, 0.01, 3.0)
     against = rank_among_placebos(0.0, np.array([-1.0] * (100 - above) + [1.0] * above))
     assert decide_verdict(Evidence(difference, against, against, 0.1), gain=0.02) == expected
-
-
-def question(answer, mean, low, high, **more):
-    placebo = {"count": 8, "beaten": 3}
-    found = {"answer": answer, "mean": mean, "low": low, "high": high, "shuffled": placebo, "shifted": placebo}
-    return found | {"detectable": 0.0124, "detectable_bps": 2.13} | more
-
-
-def told(**changes):
-    """Metrics with an answer of each kind; `changes` are of the questions."""
-    return {
-        "interval": 0.9,
-        "power": 0.8,
-        "base": {"price, 2 leaves": 1, "price, 8 leaves": 2, "attention, 2 leaves": 4},
-        "ic": {"fine_tuned": {"mean": 0.0901}, "base": {"mean": 0.0630}},
-        "gain": {"fine_tuned": {"mean": -0.0001, "low": -0.0169, "high": 0.0369}},
-        "gain_over": {
-            "fine_tuned": {
-                "price": {"mean": 0.007, "low": -0.01, "high": 0.02},
-                "attention": {"mean": 0.024, "low": 0.01, "high": 0.04},
-            }
-        },
-        "portfolio": {
-            arm: {"long_short": {"costs": {"0": {"sharpe": 9.0}, "10": {"sharpe": sharpe}}}}
-            for arm, sharpe in (("fine_tuned", -0.512), ("base", 0.101))
-        },
-        "questions": {
-            "improves": question("no evidence", 0.004, -0.01, 0.02),
-            "informative": question("yes", 0.03, 0.02, 0.04, shifted={"count": 8, "beaten": 8}),
-            "pays": question("hurts", -2.34, -4.0, -0.5),
-        }
-        | changes,
-    }
-
-
-def test_the_answers_in_words_say_what_was_found_or_what_would_have_been():
-    assert answers_in_words(told(), 10.0).splitlines() == [
-        "There is no evidence that sentiment changes the forecast. Mean daily rank IC: 0.090 with sentiment, 0.063 "
-        "without. The gain is 0.000 (90 % interval -0.017 to 0.037) over the base, 0.007 (-0.010 to 0.020) over prices "
-        "alone, 0.024 (0.010 to 0.040) over prices with the amount of news. The base was prices alone in 3 of 7 folds. "
-        "Partial rank IC of what sentiment adds: 0.004 (90 % interval -0.010 to 0.020). A partial rank IC of 0.012 "
-        "(about 2.1 basis points a session before costs) would have been found with 80 % probability.",
-        "Informative: yes. Partial rank IC of the signal, after removing what prices and the amount of news explain: "
-        "0.030 (90 % interval 0.020 to 0.040). It is higher than in 3 of 8 shuffles among similar tickers and in all 8 "
-        "shifts in time.",
-        "Pays: it costs. With sentiment the long-short portfolio earns 2.3 basis points a session less, after costs of "
-        "10 per unit of turnover (90 % interval of the difference: -4.0 to -0.5). It is lower than in 5 of 8 shuffles "
-        "among similar tickers and in 5 of 8 shifts in time. Sharpe ratio a year: -0.51 with sentiment, 0.10 without.",
-    ]
-    few = answers_in_words(told(pays=question("no evidence", -2.34, -4.0, -0.5, detectable=None)), 10.0)
-    assert "(90 % interval of the difference: -4.0 to -0.5). There are too few values to find any. Sharpe" in few
-    some = answers_in_words(told(pays=question("no evidence", 1, -1, 3, detectable=3.61, detectable_bps=None)), 10.0)
-    assert "session more, after" in some and "A difference of 3.6 would have been found with 80 % probability." in some
-    large = answers_in_words(told(improves=question("no evidence", 0.05, 0.03, 0.07)), 10.0).splitlines()[0]
-    assert large.endswith("It is beyond chance, but the gain in mean rank IC has not the same sign.")
-    against = answers_in_words(told(informative=question("hurts", -0.03, -0.04, -0.02)), 10.0).splitlines()[1]
-    assert against.startswith("Informative: the signal goes against returns. ")
 
 
 def test_looks_before_this_one_make_the_level_stricter():

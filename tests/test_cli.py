@@ -113,10 +113,14 @@ def test_a_sentence_a_line_and_a_file_get_the_same_scores(adapter: Path, tmp_pat
             "news.csv, line 3: headline is empty; take such rows out",
         ),
         ("", ["none.csv", "-o", "out.csv"], "none.csv: cannot be read"),
+        ("headline\nProfit rose.\n", ["news.csv", "-o", "."], "expected a name that ends in .csv or .parquet"),
+        ("headline\nProfit rose.\n", ["news.csv", "-o", "folder.csv"], "folder.csv: this is a folder"),
+        ("", ["A sentence that is too long for the name of a file. " * 9], "no fine-tuned model there"),
     ],
 )
 def test_bad_input_is_one_line(content: str, arguments: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "news.csv").write_text(content)
+    (tmp_path / "folder.csv").mkdir()
     done = run("score", *arguments, cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr, done.stderr
-    assert not list(tmp_path.glob("o*.csv"))
+    assert not list(tmp_path.glob("o*.csv")) and not list((tmp_path / "folder.csv").iterdir())

@@ -1,5 +1,9 @@
 """Scores, comparisons, calibration and their pictures against hand-checked values and other libraries."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +28,7 @@ from finsentiment.evaluation import (
 from finsentiment.files import write_json, write_text
 from finsentiment.labels import label_codes
 from finsentiment.reporting.pictures import confusion_picture, reliability_picture
-from scripts.summary import summary, tries_in_words
+from scripts.summary import experiments_known, summary, tries_in_words
 
 SETTINGS = {"samples": 2000, "seed": 3, "bins": 10}
 
@@ -284,3 +288,24 @@ def test_the_summary_says_how_many_tries_the_answers_leave_out():
     assert tries_in_words(3, 3) == tries_in_words(0, 0) == ""
     assert tries_in_words(4, 3).startswith("DVC knows of 4 experiments, and the answers count 3 ")
     assert tries_in_words(4, 3).endswith("dvc exp run -S backtest.trials_before=4")
+
+
+def test_the_experiments_that_dvc_keeps_are_counted_without_dvc_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.defpath)
+    assert experiments_known() == 0, "no repository"
+    dvc = [sys.executable, "-m", "dvc"]
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    for command in (
+        ["git", "init", "-q"],
+        [*dvc, "init", "-q"],
+        ["git", "add", "-A"],
+        [*git, "commit", "-qm", "start"],
+    ):
+        subprocess.run(command, check=True)
+    for number in (2, 3):
+        (tmp_path / "params.yaml").write_text(f"seed: {number}\n")
+        subprocess.run([*dvc, "exp", "save", "-q", "-n", f"try-{number}"], check=True)
+    assert experiments_known() == 2

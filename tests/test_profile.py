@@ -11,6 +11,7 @@ import pytest
 
 from finsentiment.backtest.partial import Partial
 from finsentiment.backtest.profile import (
+    clustered,
     event_study,
     joint_horizons,
     quantile_returns,
@@ -51,6 +52,21 @@ def test_equal_values_share_a_quantile_and_few_have_none() -> None:
     values = np.array([0, 0, 0, 0, 0, 1.0, 2.0, 3.0, np.nan, 4.0])
     found = quantiles_of(values, np.array([0] * 6 + [1] * 4))
     assert found[:6].tolist() == [2, 2, 2, 2, 2, 5] and np.isnan(found[6:]).all()
+
+
+def test_a_session_without_quantiles_makes_no_turnover() -> None:
+    quantile = np.array([[5.0, 1], [np.nan, np.nan], [5, 1], [1, 5]])
+    assert top_turnover(quantile) == 0.5
+    assert top_turnover(quantile[:2]) is None
+
+
+def test_a_clustered_interval_by_hand_and_none_of_one_session() -> None:
+    values, session = np.array([0.01, 0.03, -0.02, 0.02]), np.array([4, 4, 7, 9])
+    # Mean 0.01. Sums of deviations: 0.02, -0.03, 0.01; variance (0.0004 + 0.0009 + 0.0001) * 3 / 2 / 16.
+    error = 1e4 * np.sqrt(0.0014 * 3 / 2 / 16)
+    assert clustered(values, session, 2.0) == pytest.approx((100, 100 - 2 * error, 100 + 2 * error))
+    mean, low, high = clustered(values[:2], session[:2], 2.0)
+    assert mean == pytest.approx(200) and np.isnan([low, high]).all()
 
 
 def events(features: pd.DataFrame) -> pd.DataFrame:
@@ -102,6 +118,23 @@ def test_horizons_are_judged_together_and_the_largest_t_of_nothing_is_no_evidenc
     slow = joint_horizons(Partial(signal, unit(noise + 0.1 * held), judged, 0, np.full(signal.shape, True)), asker)
     assert nothing["p"] > 0.1 and slow["p"] < 0.02
     assert slow["by"]["5"]["hac_t"] > slow["by"]["21"]["hac_t"] and list(slow["by"]) == ["1", "5", "21"]
+
+
+def test_the_horizons_and_the_decay_are_shrunk_as_the_answer_is() -> None:
+    found = run_backtest(market(planted), PARAMS, SECTION, 5, 1)
+    answer = found.metrics["questions"]["informative"]
+    assert found.metrics["profile"]["horizon"]["by"]["1"]["mean"] == pytest.approx(answer["mean"])
+    assert found.tables["decay"]["mean"][0] == pytest.approx(answer["mean"])
+
+
+def test_the_parts_around_news_add_up_to_the_return_so_far() -> None:
+    found = event_study(to_table(market(planted), PARAMS, 1, 5), 0.1)
+    good = found[found["news"] == "good"]
+    assert good["part"].tolist()[:4] == ["overnight", "intraday"] * 2 and good["day"].is_monotonic_increasing
+    every = (market(planted)["fine_tuned_level"] > 1 / 3).sum()
+    summed = (good["mean_bps"] * good["events"] / every).cumsum()
+    assert good["so_far_bps"].to_numpy() == pytest.approx(summed.to_numpy())
+    assert (good["so_far_low"] < good["so_far_bps"]).all() and (good["so_far_bps"] < good["so_far_high"]).all()
 
 
 def test_the_profile_of_a_planted_signal() -> None:

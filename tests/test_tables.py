@@ -110,11 +110,11 @@ def test_sentences_about_gains_say_what_the_intervals_show() -> None:
         "fine_tuned": {"mean": 0.024, "low": 0.014, "high": 0.035},
     }
     assert gains_in_words(gains) == (
-        "The forecast gets better with the fine-tuned model (+0.024). "
-        "The forecast gets worse with the amount of news (-0.017). "
-        "There is no evidence of a change with the finance lexicon (+0.001): the interval holds 0."
+        "The interval of the gain lies above 0 with the fine-tuned model (+0.024). "
+        "The interval of the gain lies below 0 with the amount of news (-0.017). "
+        "The interval of the gain holds 0 with the finance lexicon (+0.001)."
     )
-    assert gains_in_words({"lexicon": gains["lexicon"]}).startswith("There is no evidence")
+    assert gains_in_words({"lexicon": gains["lexicon"]}).startswith("The interval of the gain holds 0")
 
 
 def test_arms_and_their_long_only_portfolios_have_labels() -> None:

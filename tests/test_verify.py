@@ -31,6 +31,7 @@ def test_the_first_pattern_that_fits_a_figure_is_its_tolerance() -> None:
         ({"prepare.sentences.rows_out": 1499}, ["prepare.sentences.rows_out"]),
         ({"evaluate.accuracy": 0.70}, ["evaluate.accuracy"]),
         ({"backtest.verdict": "no evidence"}, ["backtest.verdict"]),
+        ({"evaluate.accuracy": None}, ["evaluate.accuracy"]),
     ],
 )
 def test_only_what_lies_beyond_its_tolerance_is_not_reproduced(changed: dict[str, object], outside: list[str]) -> None:

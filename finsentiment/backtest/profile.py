@@ -27,6 +27,7 @@ HORIZONS = (1, 5, 21)
 QUANTILES = 5
 AROUND = range(-5, 11)
 """Sessions around the one that news counts for; 0 is that session."""
+EVENT_COLUMNS = ["news", "day", "part", "mean_bps", "low", "high", "so_far_bps", "so_far_low", "so_far_high", "events"]
 GOOD = 1 / 3
 """Mean score of a session's news above which it is good news; below minus that it is bad, between neutral."""
 
@@ -41,13 +42,13 @@ def profile_signal(
     figures : `horizon` (the mean partial rank IC over 1, 5 and 21 sessions, and the chance of the largest of their t),
         `spread` (top less bottom quantile, basis points a session), `autocorrelation`, `top_turnover`, `top_five`
         (share of the news on the five tickers with most)
-    tables : decay (lag, mean, low, high), quantiles (quantile, mean_bps, low, high, rows), events (news, day, part,
-        mean_bps, low, high, events), coverage (ticker, headlines, sessions, covered)
+    tables : decay (lag, mean, low, high), quantiles (quantile, mean_bps, low, high, rows), events (as `event_study`),
+        coverage (ticker, headlines, sessions, covered)
     """
     signal = np.where(table.ranked, table.column(SIGNAL), np.nan)
     told = np.where(table.news_count > 0, signal, np.nan)
     quantile = quantiles_of(told, table.session)
-    daily = np.where(table.ranked, table.column("return_1"), np.nan)
+    daily = np.where(np.isnan(told), np.nan, table.column("return_1"))
     abnormal = daily - pd.Series(daily).groupby(table.session).transform("mean").to_numpy()
     by_quantile, spread = quantile_returns(quantile, abnormal, table.session, asker.level)
     coverage = coverage_of(table)
@@ -86,8 +87,8 @@ def quantile_returns(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Mean abnormal return of each quantile in basis points with its interval, and the spread by session.
 
-    Means over sessions of each session's mean; an interval is normal, by the standard error over sessions, and misses
-    the mean with the chance `level`.
+    Abnormal: less the mean of the session's tickers with news. Means over sessions of each session's mean; an interval
+    is normal, by the standard error over sessions, and misses the mean with the chance `level`.
     """
     known = ~np.isnan(quantile) & ~np.isnan(abnormal)
     frame = pd.DataFrame({"quantile": quantile[known].astype(int), "session": session[known], "r": abnormal[known]})
@@ -106,11 +107,12 @@ def rank_autocorrelation(signal: np.ndarray) -> float | None:
 
 
 def top_turnover(quantile: np.ndarray) -> float | None:
-    """Mean share of the top quantile's tickers (S x K) that were not in it in the session before."""
+    """Mean share of the top quantile's tickers (S x K) that were not in it in the last session that had one."""
     top = quantile == QUANTILES
-    size = top[1:].sum(axis=1)
-    new = (top[1:] & ~top[:-1]).sum(axis=1)
-    return float((new[size > 0] / size[size > 0]).mean()) if (size > 0).any() else None
+    top = top[top.any(axis=1)]
+    if len(top) < 2:
+        return None
+    return float(((top[1:] & ~top[:-1]).sum(axis=1) / top[1:].sum(axis=1)).mean())
 
 
 def joint_horizons(partial: Partial, asker: Asker) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def joint_horizons(partial: Partial, asker: Asker) -> dict[str, Any]:
     By daily returns that don't overlap. The t of all horizons are resampled on the same sessions, about their means, so
     that the largest is judged by how large the largest is without an effect (White 2000).
     """
-    series = {h: pd.Series(partial.by_session(h), index=partial.sessions(h)) for h in HORIZONS}
+    series = {h: pd.Series(partial.judged_by_session(h), index=partial.sessions(h)) for h in HORIZONS}
     frame = pd.DataFrame(series).dropna()
     if len(frame) < MIN_IC_SESSIONS:
         return {"by": {}, "p": None}
@@ -141,7 +143,8 @@ def _decay(partial: Partial, asker: Asker) -> pd.DataFrame:
     for lag in range(LAGS):
         series = partial.at_lag(lag)
         if len(series) >= MIN_IC_SESSIONS:
-            found = asker.estimate(series)
+            shrunk = series - (1 - np.sqrt(partial.left)) * series.mean()  # as `Partial.judged_by_session` does
+            found = asker.estimate(shrunk)
             rows.append({"lag": lag + 1, "mean": found.mean, "low": found.low, "high": found.high})
     return pd.DataFrame(rows, columns=["lag", "mean", "low", "high"])
 
@@ -149,38 +152,56 @@ def _decay(partial: Partial, asker: Asker) -> pd.DataFrame:
 def event_study(table: FeatureTable, level: float) -> pd.DataFrame:
     """Mean abnormal log return around good, neutral and bad news, overnight and intraday apart, in basis points.
 
-    Events are those of tickers in the universe. Abnormal: less the mean over the session's tickers. Day 0 is the
-    session that news counts for; its overnight return ends, and its intraday return begins, at the open. The intervals,
-    which miss the mean with the chance `level`, are clustered by session, whose tickers move together: the variance is
-    the sum over sessions of the squared sum of deviations.
+    Events are those of tickers in the universe. Abnormal: less the mean over the session's tickers of the universe. Day
+    0 is the session that news counts for; its overnight return ends, and its intraday return begins, at the open.
+    `so_far_bps` is the sum since the first part, over all events, a missing return counted as 0. An interval misses the
+    mean with the chance `level`.
     """
+    ranked = table.grid(table.ranked.astype(float)) == 1
     tone = table.grid(np.where((table.news_count > 0) & table.ranked, table.column(SIGNAL), np.nan))
     wide = norm.ppf(1 - level / 2)
-    groups = {"good": tone > GOOD, "neutral": np.abs(tone) <= GOOD, "bad": tone < -GOOD}
-    rows = []
+    abnormal = {}
     for column in PARTS:
-        part = column.removeprefix("price_")
         # A row holds what was known at the last close: the return of a session stands in the row of the next.
         known = table.grid(table.column(column))
         own = np.full_like(known, np.nan)
         own[:-1] = known[1:]
-        count = np.maximum((~np.isnan(own)).sum(axis=1, keepdims=True), 1)
-        abnormal = own - np.nansum(own, axis=1, keepdims=True) / count
-        for news, events in groups.items():
-            session, ticker = np.nonzero(events)
-            for day in AROUND:
-                at = session + day
-                inside = (at >= 0) & (at < len(abnormal))
-                found, cluster = abnormal[at[inside], ticker[inside]], session[inside]
-                found, cluster = found[~np.isnan(found)], cluster[~np.isnan(found)]
-                if not len(found):
+        of_universe = np.where(ranked, own, np.nan)
+        count = np.maximum((~np.isnan(of_universe)).sum(axis=1, keepdims=True), 1)
+        abnormal[column.removeprefix("price_")] = own - np.nansum(of_universe, axis=1, keepdims=True) / count
+    rows = []
+    for news, events in {"good": tone > GOOD, "neutral": np.abs(tone) <= GOOD, "bad": tone < -GOOD}.items():
+        session, ticker = np.nonzero(events)
+        so_far = np.zeros(len(session))
+        for day in AROUND:
+            at = session + day
+            inside = (at >= 0) & (at < len(tone))
+            for part, values in abnormal.items():
+                moved = np.full(len(session), np.nan)
+                moved[inside] = values[at[inside], ticker[inside]]
+                so_far += np.nan_to_num(moved)
+                known = ~np.isnan(moved)
+                if not known.any():
                     continue
-                mean = found.mean()
-                error = np.sqrt(np.square(np.bincount(cluster, found - mean)).sum()) / len(found) * wide
-                low, high = (mean - error) * BPS, (mean + error) * BPS
-                figures = {"mean_bps": mean * BPS, "low": low, "high": high, "events": len(found)}
-                rows.append({"news": news, "day": day, "part": part, **figures})
-    return pd.DataFrame(rows, columns=["news", "day", "part", "mean_bps", "low", "high", "events"])
+                figures = [*clustered(moved[known], session[known], wide), *clustered(so_far, session, wide)]
+                rows.append([news, day, part, *figures, int(known.sum())])
+    return pd.DataFrame(rows, columns=EVENT_COLUMNS)
+
+
+def clustered(values: np.ndarray, cluster: np.ndarray, wide: float) -> tuple[float, float, float]:
+    """Mean of (n,) returns and its interval of `wide` standard errors, in basis points, clustered by session.
+
+    A session's tickers move together. The variance is the sum over the G sessions of the squared sum of deviations,
+    times G / (G - 1) (Cameron and Miller 2015); the ends are NaN where all events are of one session.
+    """
+    mean = values.mean()
+    _, number = np.unique(cluster, return_inverse=True)
+    sessions = number.max() + 1
+    if sessions < 2:
+        return mean * BPS, np.nan, np.nan
+    variance = np.square(np.bincount(number, values - mean)).sum() * sessions / (sessions - 1)
+    error = np.sqrt(variance) / len(values) * wide
+    return mean * BPS, (mean - error) * BPS, (mean + error) * BPS
 
 
 def coverage_of(table: FeatureTable) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finsentiment.arms import ATTENTION, BASE, PRICE, TESTED
+from finsentiment.reporting.words import confidence
 
 
 def answers_in_words(metrics: dict[str, Any], cost_bps: float) -> str:
@@ -15,7 +16,7 @@ def answers_in_words(metrics: dict[str, Any], cost_bps: float) -> str:
     metrics : as in `finsentiment.backtest.run.run_backtest`
     cost_bps : the cost at which *pays* was judged
     """
-    interval, power = f"{100 * metrics['interval']:g} % interval", metrics["power"]
+    interval = f"{confidence(metrics['interval'])} interval"
     questions = metrics["questions"]
     improves, informative, pays = (questions[name] for name in ("improves", "informative", "pays"))
     with_it, without, over = metrics["ic"][TESTED]["mean"], metrics["ic"][BASE]["mean"], metrics["gain_over"][TESTED]
@@ -30,21 +31,21 @@ def answers_in_words(metrics: dict[str, Any], cost_bps: float) -> str:
         f"{_with_interval(over[ATTENTION])} over prices with the amount of news.",
         f"The base was prices alone in {prices} of {sum(base.values())} folds.",
         f"Partial rank IC of what sentiment adds: {_with_interval(improves, interval)}.",
-        _beside(improves, power),
+        _beside("improves", metrics),
     ]
     tells = [
         f"Informative: {answer_in_words('informative', informative)}.",
         "Partial rank IC of the signal, after removing what prices and the amount of news explain:",
         f"{_with_interval(informative, interval)}.",
-        _beside(informative, power),
+        _beside("informative", metrics),
     ]
     earns = [
         f"Pays: {answer_in_words('pays', pays)}.",
         f"With sentiment the long-short portfolio earns {abs(pays['mean']):.1f} basis points a session",
         f"{'less' if pays['mean'] < 0 else 'more'}, after costs of {cost_bps:g} per unit of turnover",
-        f"({interval} of the difference: {pays['low']:.1f} to {pays['high']:.1f}).",
-        _beside(pays, power),
-        f"Sharpe ratio a year: {ratios[0]:.2f} with sentiment, {ratios[1]:.2f} without.",
+        f"({interval} of the difference: {_plain(pays['low'], 1)} to {_plain(pays['high'], 1)}).",
+        _beside("pays", metrics),
+        f"Sharpe ratio a year: {_plain(ratios[0], 2)} with sentiment, {_plain(ratios[1], 2)} without.",
     ]
     return "\n".join(" ".join(parts) for parts in (verdict, tells, earns))
 
@@ -67,20 +68,40 @@ def detectable_in_words(question: dict[str, Any], power: float) -> str:
     """What would have been found with a probability of `power`, had it been there."""
     smallest, bps = question["detectable"], question.get("detectable_bps")
     if smallest is None:
-        return "There are too few values to find any."
+        return "No effect could have been found: there are too few values, or all are the same."
     size = f"difference of {smallest:.1f}"
     if bps is not None:
         size = f"partial rank IC of {_three(smallest)} (about {bps:.1f} basis points a session before costs)"
     return f"A {size} would have been found with {100 * power:g} % probability."
 
 
-def _beside(question: dict[str, Any], power: float) -> str:
-    """How the figure stands beside its placebos; where there is no evidence, what would have been found."""
+def no_evidence_in_words(name: str, found: dict[str, Any]) -> str:
+    """What would have been found of the question `name`; where the interval excludes 0, what speaks against it.
+
+    `found` are the metrics of the backtest.
+    """
+    question = found["questions"][name]
+    side = (question["low"] > 0) - (question["high"] < 0)
+    if not side:
+        return detectable_in_words(question, found["power"])
+    if name == "improves" and found["gain"][TESTED]["mean"] * side <= 0:
+        return "The interval excludes 0, but the gain in mean rank IC has not the same sign."
+    shuffled, shifted = question["shuffled"], question["shifted"]
+    p, rare = "p" if side > 0 else "p_hurts", (1 - found["interval"]) / 2
+    if any(placebo[p] > max(rare, 1 / (1 + placebo["count"])) for placebo in (shuffled, shifted)):
+        as_far = [kind["count"] - kind["beaten"] if side > 0 else kind["beaten"] for kind in (shuffled, shifted)]
+        return (
+            f"The interval excludes 0, but the figure is as {'high' if side > 0 else 'low'} in {as_far[0]} of "
+            f"{shuffled['count']} shuffles among similar tickers and {as_far[1]} of {shifted['count']} shifts in time."
+        )
+    return f"The interval excludes 0, but the HAC t of {question['hac_t']:.2f} is too small."
+
+
+def _beside(name: str, found: dict[str, Any]) -> str:
+    """How the figure stands beside its placebos; where there is no evidence, why or what would have been found."""
+    question = found["questions"][name]
     if question["answer"] == "no evidence":
-        smallest = question["detectable"]
-        if smallest is not None and abs(question["mean"]) >= smallest:  # all points of the rule hold but the gain
-            return "It is beyond chance, but the gain in mean rank IC has not the same sign."
-        return detectable_in_words(question, power)
+        return no_evidence_in_words(name, found)
     if not question["shuffled"]["count"]:
         return "No placebos were drawn."
     side = "lower" if question["answer"] == "hurts" else "higher"
@@ -93,13 +114,17 @@ def _with_interval(figures: dict[str, Any], name: str = "") -> str:
 
 
 def _three(value: float) -> str:
-    """Three digits after the point, and no sign before a zero."""
-    return f"{round(value, 3) + 0.0:.3f}"
+    return _plain(value, 3)
+
+
+def _plain(value: float, digits: int) -> str:
+    """A number without a sign before a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _share_beaten(placebo: dict[str, Any], side: str, name: str) -> str:
     count = placebo["count"]
     beaten = placebo["beaten"] if side == "higher" else count - placebo["beaten"]
-    if beaten in (0, count):
+    if beaten in (0, count) and count > 1:
         return f"{'all' if beaten else 'none of'} {count} {name}"
     return f"{beaten} of {count} {name}"

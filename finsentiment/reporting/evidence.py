@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from finsentiment.arms import ARMS, ATTENTION, BASE, PRICE, TESTED, describe_feature
-from finsentiment.reporting.answers import answer_in_words, detectable_in_words
+from finsentiment.arms import ARMS, ATTENTION, BASE, PRICE, TESTED, TRUTH, describe_feature
+from finsentiment.reporting.answers import answer_in_words, no_evidence_in_words
 from finsentiment.reporting.pictures import (
     bars_picture,
     events_picture,
@@ -17,7 +17,16 @@ from finsentiment.reporting.pictures import (
     shares_picture,
     through_time_picture,
 )
-from finsentiment.reporting.words import LONG_ONLY, arm_label, gains_in_words, joined, p_in_words, percent
+from finsentiment.reporting.words import (
+    LONG_ONLY,
+    arm_label,
+    confidence,
+    gains_in_words,
+    joined,
+    p_in_words,
+    percent,
+    signed,
+)
 
 TOP_FEATURES = 12
 QUESTIONS = {
@@ -33,18 +42,18 @@ def answer_rows(found: dict[str, Any]) -> list[dict[str, str]]:
     for name, question in QUESTIONS.items():
         figures = found["questions"][name]
         if name == "pays":
-            said = f"{figures['mean']:+.1f} basis points a session ({figures['low']:+.1f} to {figures['high']:+.1f})"
+            said = f"basis points a session: {_interval(figures, 1)}"
         else:
-            said = f"partial rank IC {figures['mean']:+.3f} ({figures['low']:+.3f} to {figures['high']:+.3f})"
+            said = f"partial rank IC {_interval(figures)}"
         if figures["answer"] == "no evidence":
-            said += f". {detectable_in_words(figures, found['power'])}"
+            said += f". {no_evidence_in_words(name, found)}"
         rows.append({"question": question, "answer": answer_in_words(name, figures), "figure": said})
     return rows
 
 
 def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, bytes]:
     """Pictures of the backtest as PNG by name. `found` are its metrics, `tables` as in `report_page`."""
-    within = f"with its {percent(found['interval'])} interval"
+    within = f"with its {confidence(found['interval'])} interval"
     gains = {f"{ARMS[arm].label}, over the base": gain for arm, gain in in_order(found["gain"]).items()}
     over = found["gain_over"]
     gains |= {f"{ARMS[TESTED].label}, over {ARMS[arm].label}": over[TESTED][arm] for arm in (PRICE, ATTENTION)}
@@ -93,8 +102,6 @@ def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
 def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     """A sentence or two for each picture, made from its data."""
     last = tables["ic"].iloc[-1]
-    ours = tables["importance"][tables["importance"]["arm"] == TESTED]
-    first = _top_features(ours).iloc[0]
     return {
         "gains": _gains(found),
         "placebos": _placebos(found["questions"]["improves"]),
@@ -105,8 +112,7 @@ def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         "quantiles": _quantiles(found["profile"]),
         "events": _events(tables["events"], found["entry"]),
         "coverage": _coverage(found["profile"], tables["coverage"]),
-        "importance": f"Of what the fine-tuned model adds, {percent(first['shap_share'])} comes from its "
-        f"`{first['feature'].removeprefix(ARMS[TESTED].prefix)}` (by Shapley values).",
+        "importance": _importance(tables["importance"]),
         "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
         f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the probability that its true Sharpe ratio is "
         f"higher than what the best of {found['trials']} strategies without merit would show.",
@@ -127,7 +133,7 @@ def portfolio_rows(portfolios: dict[str, Any], costs: list[str], shown: str) -> 
                     "sharpe": [[f"{cost[key]:.2f}" for key in ("sharpe", "sharpe_low", "sharpe_high")] for cost in at],
                     "drawdown": percent(figures["costs"][shown]["max_drawdown"]),
                     "turnover": f"{figures['turnover']:.2f}",
-                    "break_even": "none" if even is None else f"{even:.1f}",
+                    "break_even": "none" if even is None or even <= 0 else f"{even:.1f}",
                 }
             )
     return rows
@@ -152,7 +158,8 @@ def _top_features(importance: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(figures: dict[str, float], digits: int = 3) -> str:
-    return f"{figures['mean']:+.{digits}f} ({figures['low']:+.{digits}f} to {figures['high']:+.{digits}f})"
+    mean, low, high = (signed(figures[name], digits) for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
 def _slices(gain_by: dict[str, Any]) -> str:
@@ -171,10 +178,11 @@ def _gains(found: dict[str, Any]) -> str:
     over = found["gain_over"][TESTED]
     folds = sum(found["base"].values())
     bases = joined([f"{name} in {count} of {folds} folds" for name, count in sorted(found["base"].items())])
+    every = "all readers but the true tone" if TRUTH in found["gain"] else "all readers"
     return (
         f"{gains_in_words(in_order(found['gain']))} Over prices alone the fine-tuned model gains "
         f"{_interval(over[PRICE])}, over prices and the amount of news {_interval(over[ATTENTION])}. The base was "
-        f"{bases}. Hansen's test for superior predictive ability over all readers at once: p "
+        f"{bases}. Hansen's test for superior predictive ability over {every} at once: p "
         f"{p_in_words(found['spa_p'])}."
     )
 
@@ -183,11 +191,21 @@ def _placebos(figures: dict[str, Any]) -> str:
     if not figures["shuffled"]["count"]:
         return "No placebos were drawn."
     shuffled, shifted = figures["shuffled"], figures["shifted"]
+    p, side = ("p", "high") if figures["mean"] >= 0 else ("p_hurts", "low")
     return (
-        f"What sentiment adds has a partial rank IC of {figures['mean']:+.3f}. Shuffled across alike tickers it is "
-        f"{shuffled['mean']:+.3f} on average (p {p_in_words(shuffled['p'])}), shifted in time {shifted['mean']:+.3f} "
-        f"(p {p_in_words(shifted['p'])})."
+        f"What sentiment adds has a partial rank IC of {signed(figures['mean'], 3)}. Shuffled across alike tickers it "
+        f"is {signed(shuffled['mean'], 3)} on average (p of one as {side}: {p_in_words(shuffled[p])}), shifted in time "
+        f"{signed(shifted['mean'], 3)} (p {p_in_words(shifted[p])})."
     )
+
+
+def _importance(importance: pd.DataFrame) -> str:
+    first = _top_features(importance[importance["arm"] == TESTED]).iloc[0]
+    if not first["shap_share"]:
+        return "The fine-tuned model adds nothing to the base: no tree splits on its scores."
+    name = first["feature"].removeprefix(ARMS[TESTED].prefix)
+    share = percent(first["shap_share"])
+    return f"Of what the fine-tuned model adds, {share} comes from its `{name}` (by Shapley values)."
 
 
 def _decay(horizon: dict[str, Any], decay: pd.DataFrame) -> str:
@@ -210,8 +228,8 @@ def _quantiles(profile: dict[str, Any]) -> str:
     ]
     if same is not None and new is not None:
         parts.append(
-            f"The ranks of a session are correlated by {round(same, 2) + 0.0:.2f} with those of the session before; "
-            f"{percent(new)} of the top fifth were not in it then."
+            f"The ranks of a session are correlated by {round(same, 2) + 0.0:.2f} with those of the session before "
+            f"(tickers without news are neutral); {percent(new)} of the top fifth were not in it the last time."
         )
     return " ".join(parts)
 
@@ -226,15 +244,22 @@ def _events(events: pd.DataFrame, entry: str) -> str:
         if before and after:
             sentences.append(
                 f"On {news} news ({before['events']} ticker-sessions) the stock moves "
-                f"{_interval({**before, 'mean': before['mean_bps']}, 1)} basis points in the gap before the session"
-                f"{early} and {_interval({**after, 'mean': after['mean_bps']}, 1)} within it{late}."
+                f"{_moved(before)} basis points in the gap before the session{early} and {_moved(after)} within "
+                f"it{late}."
             )
-    return " ".join(sentences) or "There is no good or bad news."
+    return " ".join(sentences) or "There is no good or bad news with a known return on its day."
+
+
+def _moved(row: dict[str, Any]) -> str:
+    """A mean with its interval, which needs events of two sessions."""
+    if pd.isna(row["low"]):
+        return f"{signed(row['mean_bps'], 1)} (of one session)"
+    return _interval({**row, "mean": row["mean_bps"]}, 1)
 
 
 def _coverage(profile: dict[str, Any], coverage: pd.DataFrame) -> str:
     rare = int((coverage["covered"] < 0.1).sum())
     return (
-        f"{percent(profile['top_five'])} of the headlines are on the five tickers with most; {rare} of "
-        f"{len(coverage)} tickers have news in fewer than one session of ten."
+        f"{percent(profile['top_five'])} of the headlines are on the {min(5, len(coverage))} tickers with most; {rare} "
+        f"of {len(coverage)} tickers have news in fewer than one session of ten."
     )

@@ -14,14 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from finsentiment.reporting.evidence import answer_rows, evidence_captions, portfolio_rows
 from finsentiment.reporting.rows import doubts, used_in_words
-from finsentiment.reporting.words import percent
+from finsentiment.reporting.words import confidence, percent
 
 TEMPLATE = "report.html"
 QUESTION = "Does the sentiment of company news improve a forecast of stock returns?"
 LIMITS = (
-    "The rule errs. How often is measured on simulated markets of another shape (results/calibration/README.md); "
-    "`make calibrate-mine` measures it on markets of this shape.",
-    "One data set is one draw: another period or other companies may say otherwise.",
+    "The rule errs. How often is measured on simulated markets of StockNet's shape, 87 tickers and 505 sessions "
+    "(results/calibration/README.md); `make calibrate-mine` measures it on markets of the shape of this run.",
+    "One data set is one sample: another period or other companies may say otherwise.",
     "Trades have a cost per unit of turnover. Impact, borrowing and taxes are left out.",
     "What was tried before this run and is not shown is only counted where backtest.trials_before says so.",
 )
@@ -71,7 +71,7 @@ def report_page(
         costs=costs,
         portfolios=portfolio_rows(found["portfolio"], costs, f"{cost_bps:g}"),
         shown_cost=f"{cost_bps:g}",
-        interval=percent(found["interval"]),
+        interval=confidence(found["interval"]),
         reading=_reading(metrics["evaluate"], metrics["baseline"]),
         data=_data(metrics),
         doubts=doubts(metrics["prepare"]["market"]),
@@ -111,6 +111,6 @@ def _data(metrics: dict[str, dict[str, Any]]) -> str:
     return (
         f"The run uses {used_in_words(prepared['sentences'], prepared['market'])}. {features['news_used']} headlines "
         f"on {features['tickers']} tickers count for one of {features['sessions']} sessions; "
-        f"{percent(features['coverage'])} of the ticker-sessions have news. "
+        f"{percent(features['coverage'], 1)} of the ticker-sessions have news. "
         f"{metrics['backtest']['counts']['sessions_with_ic']} sessions were forecast."
     )

@@ -13,7 +13,7 @@ from finsentiment.labels import LABELS
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
-COLOURS = (GREY, "#56B4E9", BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")
+COLOURS = (GREY, "#56B4E9", BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#000000")
 
 
 def png(figure: Figure) -> bytes:
@@ -189,7 +189,7 @@ def bars_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> b
 
 
 def events_picture(events: pd.DataFrame, entry: str) -> bytes:
-    """Cumulative abnormal return around news, by `news`, through the overnight and the intraday part of each day.
+    """Abnormal return so far around news, with its interval, through the overnight and the intraday part of each day.
 
     `entry`: `open` or `close` of the session that the news counts for.
     """
@@ -198,8 +198,8 @@ def events_picture(events: pd.DataFrame, entry: str) -> bytes:
     for news, colour in (("good", BLUE), ("neutral", GREY), ("bad", ORANGE)):
         mine = events[events["news"] == news]
         place = mine["day"] + np.where(mine["part"] == "intraday", 0.5, 0.0)
-        order = np.argsort(place.to_numpy(), kind="stable")
-        axes.plot(place.to_numpy()[order], mine["mean_bps"].to_numpy()[order].cumsum(), color=colour, label=news)
+        axes.fill_between(place, mine["so_far_low"], mine["so_far_high"], color=colour, alpha=0.15, linewidth=0)
+        axes.plot(place, mine["so_far_bps"], color=colour, label=news)
     first = 0.25 if entry == "open" else 0.75
     axes.axvline(first, color="black", linewidth=0.8, linestyle="--", label="the first entry after the news")
     axes.set_xlabel("sessions from the one that the news counts for; the gap comes before the session")

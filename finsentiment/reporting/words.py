@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from finsentiment.arms import ARMS, BASE
@@ -35,13 +36,24 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def confidence(share: float) -> str:
+    """The confidence of an interval in percent, with the digits that tell it from 100 %: `90 %`, `97.9 %`, `99.9 %`."""
+    digits = max(0, math.ceil(round(-math.log10(1 - share), 9)) - 1)
+    return f"{round(100 * share, digits):g} %"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign; a zero, rounded or not, has a plus."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def joined(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def gains_in_words(gains: Mapping[str, Mapping[str, float]]) -> str:
-    """Which arms add to a forecast, which take away from it and which do neither that can be seen.
+    """With which arms the interval of the gain lies above 0, with which below, and with which on both sides.
 
     Parameters
     ----------
@@ -52,8 +64,8 @@ def gains_in_words(gains: Mapping[str, Mapping[str, float]]) -> str:
         side = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "unclear"
         by_side[side].append(f"the {ARMS[arm].label} ({gain['mean']:+.3f})")
     openings = {
-        "better": "The forecast gets better with {}.",
-        "worse": "The forecast gets worse with {}.",
-        "unclear": "There is no evidence of a change with {}: the interval holds 0.",
+        "better": "The interval of the gain lies above 0 with {}.",
+        "worse": "The interval of the gain lies below 0 with {}.",
+        "unclear": "The interval of the gain holds 0 with {}.",
     }
     return " ".join(openings[side].format(joined(arms)) for side, arms in by_side.items() if arms)

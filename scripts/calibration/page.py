@@ -10,6 +10,7 @@ from finsentiment.params import Params
 from finsentiment.reporting.pictures import shares_by_size_picture
 from finsentiment.reporting.words import percent
 from scripts.calibration.grid import CONFIRMED_FROM, LARGE, NULLS, OTHER
+from scripts.calibration.markets import AFTER
 from scripts.calibration.shape import Shape
 
 QUESTIONS = {"verdict": "improves", "informative": "yes", "pays": "yes"}
@@ -128,6 +129,7 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
     ]
     mute = [kind for kind, group in done.groupby("kind") if (group["pays_hac_t"] == 0).all()]
     facts = shape.facts()
+    short = f"{300 + AFTER} sessions: 300, and {AFTER} that in other kinds only end the last returns"
     counts = reading[list(LABELS)].to_numpy()
     seeds = "the confirmation's" if first == CONFIRMED_FROM else "for development"
     keys = ", ".join(sorted(done["key"].unique()))
@@ -142,7 +144,8 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             f"{facts['news_per_session']:.2f} headlines per ticker and session, {facts['coverage']:.0%} of the "
             f"ticker-sessions covered, {facts['top_five']:.0%} of the news on five tickers, {facts['repeats']:.0%} "
             f"repeated. Errors of reading ([reading.csv](reading.csv)): measured on {counts.sum()} distinct headlines, "
-            f"of which {counts.diagonal().sum() / counts.sum():.0%} are read right; mixed with none for other shares.",
+            f"of which {counts.diagonal().sum() / counts.sum():.0%} are read right; for larger shares a part of these "
+            "errors is left out.",
             "",
             "## Where the tone says nothing",
             "",
@@ -154,17 +157,18 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             "",
             "Percent of the markets with each answer, with its 95 % interval. Other effect: its rank IC."
             + (f" Too few holding periods for *pays*: {', '.join(mute)}." if mute else "")
-            + " (`null_300_sessions` has 322 sessions: 22 that other kinds keep for later returns are judged too.)",
+            + (f" `null_300_sessions` judges {short}." if facts["sessions"] >= 300 + AFTER else ""),
             "",
             *_table(head, rows),
             "",
             "## Where the tone moves prices",
             "",
-            "Percent of the markets in which each answer is yes. Planted: mean daily rank IC of the signal as read "
-            "with the next session's return, before the other effect (a reversal) is added. Any: hurts: percent in "
-            "which some answer has the wrong sign. Partial rank IC: mean of that of the signal. Detectable: mean of "
-            "the one that *informative* would have found with 80 % probability, placebos aside. Gain: mean, in rank "
-            "IC of the forecast over the base.",
+            "Percent of the markets in which each answer is yes. Drift over: sessions over which the effect is spread. "
+            "Read right: share of the headlines that are read with their true tone. Planted: mean daily rank IC of the "
+            "signal as read with the next session's return, before the other effect (a reversal) is added. Any: hurts: "
+            "percent in which at least one answer is hurts. Partial rank IC: mean of that of the signal. Detectable: "
+            "mean of the one that *informative* would have found with 80 % probability, without its placebos, which "
+            "may ask for more. Gain: mean, in rank IC of the forecast over the base.",
             "",
             *_table(power_head, power),
             "",
