@@ -173,5 +173,13 @@ def test_the_page_of_good_news_alone_on_one_ticker_in_twenty() -> None:
     assert answer_rows(run(features).metrics)[0]["answer"] == "no evidence"
 
 
+def test_a_decay_of_too_few_sessions_is_an_empty_picture_and_says_so(found: Result) -> None:
+    nothing = pd.DataFrame(columns=["lag", "mean", "low", "high"])
+    metrics = found.metrics | {"profile": found.metrics["profile"] | {"horizon": {"by": {}, "p": None}}}
+    assert evidence_pictures(metrics, found.tables | {"decay": nothing})["decay"]
+    said = evidence_captions(metrics, found.tables | {"decay": nothing})["decay"]
+    assert said == "There are too few sessions to say how long the signal tells."
+
+
 def test_each_line_of_a_picture_has_a_colour_of_its_own() -> None:
     assert len(set(COLOURS)) == len(COLOURS) >= len(ARMS) + 1, "the arms and the base"

@@ -20,10 +20,9 @@ from finsentiment.backtest.evidence import block_length
 from finsentiment.backtest.partial import Partial
 from finsentiment.backtest.questions import BPS, Asker
 from finsentiment.backtest.table import PARTS, FeatureTable
+from finsentiment.features.build import HORIZONS
 
 LAGS = 21
-HORIZONS = (1, 5, 21)
-"""Sessions over which the signal is judged jointly."""
 QUANTILES = 5
 AROUND = range(-5, 11)
 """Sessions around the one that news counts for; 0 is that session."""
@@ -116,7 +115,7 @@ def top_turnover(quantile: np.ndarray) -> float | None:
 
 
 def joint_horizons(partial: Partial, asker: Asker) -> dict[str, Any]:
-    """Mean partial rank IC over each of `HORIZONS`, and `p`: the chance of so large a t at any of them.
+    """Mean partial rank IC over each of `HORIZONS` sessions, and `p`: the chance of so large a t at any of them.
 
     By daily returns that don't overlap. The t of all horizons are resampled on the same sessions, about their means, so
     that the largest is judged by how large the largest is without an effect (White 2000).

@@ -108,31 +108,10 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
         ),
         "deflated_sharpe": deflated_sharpe(trades[TESTED, True].net(params.cost_bps), ratios, trials),
         "trials": trials,
-        "portfolio": {
-            arm: {
-                kind: portfolio_metrics(
-                    trades[arm, short],
-                    section.horizon,
-                    sorted({params.cost_bps, *params.other_costs_bps}),
-                    params.bootstrap_samples,
-                    asker.level,
-                    seed,
-                )
-                for kind, short in (("long_short", True), ("long_only", False))
-            }
-            for arm in forecasts
-        },
+        "portfolio": _portfolios(trades, asker),
         "gain_by": _slices(table, forecasts, judge),
         "profile": profile,
-        "counts": {
-            "folds": len(table.folds),
-            "rows": len(table.rows),
-            "rows_without_forward_return": int(table.rows["forward_return"].isna().sum()),
-            "sessions": len(table.sessions),
-            "sessions_before_first_forecast": params.train_sessions,
-            "sessions_below_min_tickers": len(table.sessions) - params.train_sessions - len(ic),
-            "sessions_with_ic": len(ic),
-        },
+        "counts": _counts(table, len(ic)),
     }
     return Result(
         words=answers_in_words(metrics, params.cost_bps),
@@ -147,10 +126,36 @@ def run_backtest(features: pd.DataFrame, params: Backtest, section: Features, se
     )
 
 
+def _portfolios(trades: dict[tuple[str, bool], Portfolio], asker: Asker) -> dict[str, dict[str, Any]]:
+    """Figures of each arm's long-short and long-only portfolio at every cost."""
+    params = asker.table.params
+    costs = sorted({params.cost_bps, *params.other_costs_bps})
+    found: dict[str, dict[str, Any]] = {}
+    for (arm, short), portfolio in trades.items():
+        found.setdefault(arm, {})["long_short" if short else "long_only"] = portfolio_metrics(
+            portfolio, asker.table.horizon, costs, params.bootstrap_samples, asker.level, asker.seed
+        )
+    return found
+
+
+def _counts(table: FeatureTable, judged: int) -> dict[str, int]:
+    """Rows and sessions, of which `judged` have a rank IC."""
+    first = table.params.train_sessions
+    return {
+        "folds": len(table.folds),
+        "rows": len(table.rows),
+        "rows_without_forward_return": int(table.rows["forward_return"].isna().sum()),
+        "sessions": len(table.sessions),
+        "sessions_before_first_forecast": first,
+        "sessions_below_min_tickers": len(table.sessions) - first - judged,
+        "sessions_with_ic": judged,
+    }
+
+
 def _question_metrics(found: Answers, name: str, table: FeatureTable, evidence: Evidence) -> dict[str, Any]:
     """The answer and what it rests on; of a partial rank IC also the smallest that would have been found."""
-    answer = {"informative": found.informative, "improves": found.verdict, "pays": found.pays}[name]
-    figures: dict[str, Any] = {"answer": answer, **asdict(evidence.estimate)}
+    answers = {"informative": found.informative, "improves": found.verdict, "pays": found.pays}
+    figures: dict[str, Any] = {"answer": answers[name], **asdict(evidence.estimate)}
     figures |= {kind: _placebo_metrics(getattr(evidence, kind)) for kind in ("shuffled", "shifted")}
     smallest = figures["detectable"] = detectable(evidence)
     if name != "pays":

@@ -168,7 +168,8 @@ def shares_picture(names: list[str], shares: dict[str, list[float]], title: str)
 
 
 def line_picture(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> bytes:
-    """Means with their intervals by `x`: columns `x`, `mean`, `low`, `high`."""
+    """Means with their intervals by `x`: columns `x`, `mean`, `low`, `high`; there may be no rows."""
+    table = table.astype(float)
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.fill_between(table["x"], table["low"], table["high"], color=BLUE, alpha=0.2)
