@@ -13,8 +13,8 @@ help:
 	@echo "make verify     say whether this machine gets the same figures as those in git"
 	@echo "make test       make .venv, run the quick tests, print what they cover"
 	@echo "make test-slow  run the slow tests: clusters, servers, load, fuzzing, the real model"
-	@echo "make calibrate  measure how often the answers are wrong, on simulated markets (under an hour on two cores; goes on where it was stopped)"
-	@echo "make calibrate-full  the same on all markets (hours); make calibrate-mine: on markets of the shape of yours, after make repro"
+	@echo "make calibrate  measure how often the answers are wrong, on 540 simulated markets, into results/calibration-quick (under an hour on two cores; goes on where it was stopped)"
+	@echo "make calibrate-full  the same on all 3,990 (hours), into results/calibration, where git has them; make calibrate-mine: on 540 of the shape of your market, after make repro"
 	@echo "make lint       style, common mistakes, types, workflows"
 	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
 	@echo "make clean      remove .venv and what the pipeline made"
@@ -37,7 +37,7 @@ test-slow: .venv/installed
 	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 calibrate: .venv/installed
-	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate
+	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate --folder results/calibration-quick
 
 calibrate-full: .venv/installed
 	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate --full

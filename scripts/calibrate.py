@@ -1,11 +1,11 @@
-"""How often the three answers are wrong, on simulated markets whose truth is known: `make calibrate`.
+"""How often the three answers are wrong, on simulated markets whose truth is known: `make calibrate-full`.
 
 Each market goes through the pipeline's own features and backtest. Every market is kept in markets.csv as soon as it is
 judged, and a run that was stopped goes on from there, on this machine or another. Then the page and the picture are
 written.
 
-    python -m scripts.calibrate                       quick: every kind of market, under an hour on 2 cores
-    python -m scripts.calibrate --full                all markets, some hours; goes on from the quick ones
+    python -m scripts.calibrate --folder FOLDER       quick: every kind of market, under an hour on 2 cores
+    python -m scripts.calibrate --full                all markets, some hours; those in git are not judged again
     python -m scripts.calibrate --mine                the quick ones, of the shape of the market in data/prepared
     python -m scripts.calibrate --record-inputs       write down that shape, and the errors of reading its headlines
 """
