@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from finsentiment.errors import InputError
 from finsentiment.files import read_json
+from scripts import verify
 from tests.repository import ROOT, Repository
 
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
@@ -71,6 +72,7 @@ def test_sentences_of_another_domain_are_checked_by_prepare_and_scored_by_evalua
     assert "transfer" not in read_json(repository.path / "metrics/evaluate.json")
 
 
+@pytest.mark.slow
 def test_another_clone_gives_the_same_hashes_and_another_seed_others(
     repository: Repository, pipeline_model: dict[str, str], tmp_path: Path
 ) -> None:
@@ -86,23 +88,28 @@ def test_another_clone_gives_the_same_hashes_and_another_seed_others(
     assert {"data/prepared/prices.parquet", "data/splits/train.parquet", "data/splits/test.parquet"} <= changed
 
 
-def test_verify_says_reproduced_or_names_what_differs(repository: Repository) -> None:
-    environment = repository.environment | {"PYTHONPATH": str(ROOT)}
+def test_verify_says_reproduced_or_names_what_differs(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository.path)
 
-    def verify(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "scripts.verify", *options]
-        return subprocess.run(command, cwd=repository.path, env=environment, capture_output=True, text=True)
+    def verified(*options: str) -> str:
+        """The last line, or the error."""
+        monkeypatch.setattr(sys, "argv", ["verify", *options])
+        try:
+            verify.main()
+        except (SystemExit, InputError) as ended:
+            return str(ended)
+        return capsys.readouterr().out.strip().split("\n")[-1]
 
-    assert verify("--record").returncode == 0
+    assert verified("--record") == ""
     repository.git("add", "-A")
     repository.git("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "published")
-    done = verify()
-    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("reproduced: all "), done.stderr
+    assert verified().startswith("reproduced: all ")
     file = repository.path / "metrics/split.json"
     file.write_text(file.read_text().replace('"rows_in": ', '"rows_in": 1'))
-    assert verify().stderr == "not reproduced: the same kind of processor gave other bytes in metrics/split.json\n"
+    assert verified() == "not reproduced: the same kind of processor gave other bytes in metrics/split.json"
     (repository.path / "results/processor.txt").write_text("another kind\n")
-    done = verify()
-    assert done.returncode == 1 and done.stderr == "not reproduced: beyond the tolerance in split.rows_in\n"
+    assert verified() == "not reproduced: beyond the tolerance in split.rows_in"
     file.unlink()
-    assert verify().stderr == "error: metrics/split.json is missing: run `make repro` first\n"
+    assert verified() == "metrics/split.json is missing: run `make repro` first"

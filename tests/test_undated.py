@@ -18,7 +18,7 @@ from finsentiment.market.lost_times import find_lost
 from finsentiment.market.sessions import calendar, next_open
 from finsentiment.market.simulate import simulate_market
 from finsentiment.market.sources.simulated import read_headlines
-from finsentiment.market.undated import _day_ends, settle_undated
+from finsentiment.market.undated import settle_undated
 from stages.parameters import all_params
 from tests.markets import SIMULATED, market
 
@@ -178,7 +178,8 @@ def test_undated_news_never_counts_for_an_earlier_session_than_its_true_time(
     lost = (day + pd.Timedelta(clock)).dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
     news = true.assign(published_at=lost.dt.tz_convert("UTC").astype("datetime64[us, UTC]"))
     written = news["published_at"].dt.tz_localize(None) if in_utc else lost.dt.tz_localize(None)
-    late = _day_ends(news, written, exchange)
+    timed = pd.Series(False, index=news.index)
+    late, _ = settle_undated(news, written, timed, "next_session", exchange, "news.csv")
     assert (next_open(late, exchange) >= next_open(true["published_at"], exchange)).all()
 
 
