@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 
 from finsentiment.backtest.evidence import rank_ic
 from finsentiment.errors import InputError
+from finsentiment.files import write_table
 from finsentiment.labels import LABELS
 from finsentiment.params import Params, check_params
 from scripts import calibrate
@@ -284,7 +286,8 @@ def test_pays_may_be_true_where_gaps_turn_back_and_is_judged_elsewhere() -> None
         assert [miss.split(",")[0] for miss in missed] == counted
 
 
-def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
+def small_market() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """News and prices of two tickers on nine days, one headline a second time."""
     days = pd.bdate_range("2023-01-03", "2023-01-13")
     prices = pd.concat(
         [
@@ -302,6 +305,11 @@ def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
             "headline": ["x", "y", "x", "x", "z"],
         }
     )
+    return news, prices
+
+
+def test_the_shape_of_a_market_is_measured_on_its_news() -> None:
+    news, prices = small_market()
     section = check_params(yaml.safe_load((ROOT / "params.yaml").read_text())).features
     found = shape_of(news, prices, section, "XNYS")
     assert (found.sessions, found.news, found.coverage) == (4, [1.0, 0.25], 0.5)
@@ -322,3 +330,38 @@ def test_markets_are_judged_again_for_whatever_can_change_an_answer_and_for_no_w
         == calibrate.without_words("def f(x):\n    return x")
         != calibrate.without_words("def f(x):\n    return -x")
     )
+
+
+def test_the_command_for_ones_own_market_takes_its_shape_and_reads_each_headline_once(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news, prices = small_market()
+    news["news_id"] = list("12345")
+    truth = pd.DataFrame({"news_id": news["news_id"], "truth": [1.0, -1.0, 1.0, 1.0, 0.0]})
+    scores = pd.DataFrame({"news_id": news["news_id"], "p_negative": [0.1, 0.8, 0.1, 0.1, 0.9]})
+    scores = scores.assign(p_neutral=0.05, p_positive=[0.85, 0.15, 0.85, 0.85, 0.05])
+    for name, table in {"prepared/news": news, "prepared/prices": prices, "prepared/truth": truth}.items():
+        write_table(tmp_path / f"data/{name}.parquet", table)
+    write_table(tmp_path / "data/scored/news_scores.parquet", scores)
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["calibrate", "--mine"])
+    monkeypatch.setattr(calibrate, "all_params", lambda: params)
+    monkeypatch.setattr(calibrate, "run_grid", lambda *given: asked.append(given) or sys.exit())
+    with pytest.raises(SystemExit):
+        calibrate.main()
+    todo, folder, shape, errors = asked[0][:4]
+    assert folder == calibrate.MINE and (shape.sessions, len(shape.news), shape.coverage) == (4, 2, 0.5)
+    assert todo == jobs(False, CONFIRMED_FROM) and set(errors) == {job.reading for job in todo}
+    # "x" (good, read right), "y" (bad, read right), "z" (neutral, read as bad): each once.
+    read = pd.read_csv(folder / calibrate.READING).set_index("tone")
+    assert read.to_numpy().tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the key holds the code as Python 3.11 writes it")
+def test_the_published_error_rates_are_of_the_code_and_the_parameters_that_stand() -> None:
+    params = check_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    table = pd.read_csv(ROOT / calibrate.FOLDER / calibrate.READING)
+    errors = {right: calibrate.errors_at(table, right) for right in sorted({job.reading for job in jobs(True, 0)})}
+    key = calibrate._key(params, calibrate.read_shape(ROOT / calibrate.FOLDER / calibrate.SHAPE), errors)
+    assert set(pd.read_csv(ROOT / calibrate.FOLDER / "markets.csv", dtype={"key": str})["key"]) == {key}

@@ -12,7 +12,7 @@ from finsentiment.arms import ARMS
 from finsentiment.backtest.run import Result, run_backtest
 from finsentiment.files import read_json
 from finsentiment.reporting.answers import answers_in_words, detectable_in_words
-from finsentiment.reporting.evidence import answer_rows, evidence_captions, evidence_pictures
+from finsentiment.reporting.evidence import answer_rows, coverage_rows, evidence_captions, evidence_pictures
 from finsentiment.reporting.page import report_page
 from finsentiment.reporting.pictures import COLOURS
 from finsentiment.reporting.words import confidence
@@ -26,15 +26,15 @@ def found() -> Result:
 
 
 def test_the_report_tells_the_figures_of_the_backtest(found: Result) -> None:
-    captions, last = evidence_captions(found.metrics, found.tables), found.tables["ic"].iloc[-1]
+    captions, last = evidence_captions(found.metrics, found.tables, 10.0), found.tables["ic"].iloc[-1]
     over = found.metrics["gain_over"]["fine_tuned"]
     assert f"{last['fine_tuned']:.1f} with sentiment and {last['base']:.1f} without" in captions["ic"]
     assert f"prices alone the fine-tuned model gains {over['price']['mean']:+.3f}" in captions["gains"]
     assert f"amount of news {over['attention']['mean']:+.3f}" in captions["gains"]
     assert [row["answer"] for row in answer_rows(found.metrics)] == ["improves", "yes", "yes"]
     assert "in the gap before the session, too early to trade, and " in captions["events"]
-    closing = evidence_captions(found.metrics | {"entry": "close"}, found.tables)["events"]
-    assert "early" not in closing and closing.count("within it, both before the entry at its close.") == 2
+    closing = evidence_captions(found.metrics | {"entry": "close"}, found.tables, 10.0)["events"]
+    assert "early" not in closing and closing.count("within it, both before the entry at its close.") == 3
 
 
 def placebo(beaten: int, count: int = 20) -> dict[str, Any]:
@@ -100,14 +100,16 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been() -> No
 
 def test_no_evidence_beside_an_interval_that_excludes_0_says_which_point_of_the_rule_failed() -> None:
     alone = question("no evidence", 0.05, 0.03, 0.07, beaten=20)
-    assert words(improves=alone)[0].endswith("excludes 0, but the gain in mean rank IC has not the same sign.")
+    large = words(improves=alone | {"detectable_bps": 2.1})[0]
+    assert "excludes 0, but the gain in mean rank IC has not the same sign. Otherwise a partial rank IC of 0." in large
     # Only the verdict asks for the gain, and a portfolio can lose by costs whatever the scores are.
     costs = question("no evidence", -9.0, -12.0, -6.0, beaten=9)
     said = words(pays=costs)[2]
-    assert "but the figure is as low in 9 of 20 shuffles among similar tickers and 9 of 20 shifts in time. Sh" in said
+    assert "but the figure is as low in 9 of 20 shuffles among similar tickers and 9 of 20 shifts in time. Oth" in said
     few = words(gain=0.01, improves=question("no evidence", 0.05, 0.03, 0.07, beaten=17))[0]
-    assert few.endswith("as high in 3 of 20 shuffles among similar tickers and 3 of 20 shifts in time.")
-    assert words(informative=alone | {"hac_t": 1.5})[1].endswith("excludes 0, but the HAC t of 1.50 is too small.")
+    assert "as high in 3 of 20 shuffles among similar tickers and 3 of 20 shifts in time. Otherwise a" in few
+    small = words(informative=alone | {"hac_t": 1.5})[1]
+    assert "excludes 0, but the HAC t of 1.50 is too small. Otherwise a " in small
 
 
 def test_the_confidence_of_an_interval_is_never_rounded_to_100_percent() -> None:
@@ -140,7 +142,7 @@ def test_the_page_of_scores_that_are_all_equal() -> None:
     page = rendered(found)
     assert "No effect could have been found" in page and "adds nothing to the base: no tree splits" in page
     assert "-0.000" not in page
-    assert "There is no good or bad news with a known return on its day." in page
+    assert "On good news" not in page and "On neutral news (" in page
 
 
 def test_the_page_without_placebos_and_after_other_looks() -> None:
@@ -177,8 +179,21 @@ def test_a_decay_of_too_few_sessions_is_an_empty_picture_and_says_so(found: Resu
     nothing = pd.DataFrame(columns=["lag", "mean", "low", "high"])
     metrics = found.metrics | {"profile": found.metrics["profile"] | {"horizon": {"by": {}, "p": None}}}
     assert evidence_pictures(metrics, found.tables | {"decay": nothing})["decay"]
-    said = evidence_captions(metrics, found.tables | {"decay": nothing})["decay"]
+    said = evidence_captions(metrics, found.tables | {"decay": nothing}, 10.0)["decay"]
     assert said == "There are too few sessions to say how long the signal tells."
+
+
+def test_the_report_names_the_tickers_with_the_most_news_and_what_could_be_earned_after_it(found: Result) -> None:
+    coverage, events = found.tables["coverage"], found.tables["events"].set_index(["news", "day", "part"])
+    rows = coverage_rows(coverage)
+    assert len(rows) == 10 and rows[0]["headlines"] == str(coverage["headlines"].max())
+    share = coverage["headlines"].max() / coverage["headlines"].sum()
+    assert rows[0]["share"] == f"{100 * share:.1f} %"
+    earned = events["so_far_bps"]["good", 10, "intraday"] - events["so_far_bps"]["good", 0, "overnight"]
+    said = evidence_captions(found.metrics, found.tables, 10.0)
+    assert f"from the entry to the end of the tenth session after {earned:+.1f}." in said["events"]
+    drawn = found.metrics["portfolio"]["fine_tuned"]["long_short"]["costs"]["10"]["max_drawdown"]
+    assert f"The largest drawdown is {100 * drawn:.0f} % with sentiment" in said["equity"]
 
 
 def test_each_line_of_a_picture_has_a_colour_of_its_own() -> None:

@@ -76,25 +76,28 @@ def detectable_in_words(question: dict[str, Any], power: float) -> str:
 
 
 def no_evidence_in_words(name: str, found: dict[str, Any]) -> str:
-    """What would have been found of the question `name`; where the interval excludes 0, what speaks against it.
+    """What would have been found of the question `name`; where the interval excludes 0, first what speaks against it.
 
     `found` are the metrics of the backtest.
     """
     question = found["questions"][name]
+    smallest = detectable_in_words(question, found["power"])
     side = (question["low"] > 0) - (question["high"] < 0)
     if not side:
-        return detectable_in_words(question, found["power"])
-    if name == "improves" and found["gain"][TESTED]["mean"] * side <= 0:
-        return "The interval excludes 0, but the gain in mean rank IC has not the same sign."
+        return smallest
     shuffled, shifted = question["shuffled"], question["shifted"]
     p, rare = "p" if side > 0 else "p_hurts", (1 - found["interval"]) / 2
-    if any(placebo[p] > max(rare, 1 / (1 + placebo["count"])) for placebo in (shuffled, shifted)):
+    if name == "improves" and found["gain"][TESTED]["mean"] * side <= 0:
+        against = "the gain in mean rank IC has not the same sign"
+    elif any(placebo[p] > max(rare, 1 / (1 + placebo["count"])) for placebo in (shuffled, shifted)):
         as_far = [kind["count"] - kind["beaten"] if side > 0 else kind["beaten"] for kind in (shuffled, shifted)]
-        return (
-            f"The interval excludes 0, but the figure is as {'high' if side > 0 else 'low'} in {as_far[0]} of "
-            f"{shuffled['count']} shuffles among similar tickers and {as_far[1]} of {shifted['count']} shifts in time."
+        against = (
+            f"the figure is as {'high' if side > 0 else 'low'} in {as_far[0]} of {shuffled['count']} shuffles among "
+            f"similar tickers and {as_far[1]} of {shifted['count']} shifts in time"
         )
-    return f"The interval excludes 0, but the HAC t of {question['hac_t']:.2f} is too small."
+    else:
+        against = f"the HAC t of {question['hac_t']:.2f} is too small"
+    return f"The interval excludes 0, but {against}. Otherwise {smallest[0].lower()}{smallest[1:]}"
 
 
 def _beside(name: str, found: dict[str, Any]) -> str:

@@ -99,8 +99,8 @@ def evidence_pictures(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
     }
 
 
-def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) -> dict[str, str]:
-    """A sentence or two for each picture, made from its data."""
+def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame], cost_bps: float) -> dict[str, str]:
+    """A sentence or two for each picture, made from its data; of portfolios at the cost `cost_bps`."""
     last = tables["ic"].iloc[-1]
     return {
         "gains": _gains(found),
@@ -113,9 +113,7 @@ def evidence_captions(found: dict[str, Any], tables: dict[str, pd.DataFrame]) ->
         "events": _events(tables["events"], found["entry"]),
         "coverage": _coverage(found["profile"], tables["coverage"]),
         "importance": _importance(tables["importance"]),
-        "equity": "The top fifth of the tickers by forecast is held long and the bottom fifth short. Deflated Sharpe "
-        f"ratio of the fine-tuned model: {found['deflated_sharpe']:.2f}, the probability that its true Sharpe ratio is "
-        f"higher than what the best of {found['trials']} strategies without merit would show.",
+        "equity": _equity(found, cost_bps),
     }
 
 
@@ -137,6 +135,31 @@ def portfolio_rows(portfolios: dict[str, Any], costs: list[str], shown: str) -> 
                 }
             )
     return rows
+
+
+def coverage_rows(coverage: pd.DataFrame, shown: int = 10) -> list[dict[str, str]]:
+    """The tickers with the most headlines: how many, the share of all, and of the sessions that have news."""
+    every = max(int(coverage["headlines"].sum()), 1)
+    return [
+        {
+            "ticker": str(row["ticker"]),
+            "headlines": f"{row['headlines']}",
+            "share": percent(row["headlines"] / every, 1),
+            "covered": percent(row["covered"]),
+        }
+        for row in coverage.head(shown).to_dict("records")
+    ]
+
+
+def _equity(found: dict[str, Any], cost_bps: float) -> str:
+    costs = [found["portfolio"][arm]["long_short"]["costs"][f"{cost_bps:g}"] for arm in (TESTED, BASE)]
+    with_it, without = (percent(figures["max_drawdown"]) for figures in costs)
+    return (
+        "The top fifth of the tickers by forecast is held long and the bottom fifth short. The largest drawdown is "
+        f"{with_it} with sentiment and {without} without. Deflated Sharpe ratio of the fine-tuned model: "
+        f"{found['deflated_sharpe']:.2f}, the probability that its true Sharpe ratio is higher than what the best of "
+        f"{found['trials']} strategies without merit would show."
+    )
 
 
 def in_order(by_arm: dict[str, Any]) -> dict[str, Any]:
@@ -235,19 +258,23 @@ def _quantiles(profile: dict[str, Any]) -> str:
 
 
 def _events(events: pd.DataFrame, entry: str) -> str:
-    """What moved before the entry, which nobody could earn, and after it."""
+    """What moved up to the entry, which nobody could earn, and after it."""
     early, late = (", too early to trade,", "") if entry == "open" else ("", ", both before the entry at its close")
     rows = {(row["news"], row["day"], row["part"]): row for row in events.to_dict("records")}
     sentences = []
-    for news in ("good", "bad"):
-        before, after = rows.get((news, 0, "overnight")), rows.get((news, 0, "intraday"))
-        if before and after:
+    for news in ("good", "neutral", "bad"):
+        before, gap, within, end = (
+            rows.get((news, *at)) for at in ((-1, "intraday"), (0, "overnight"), (0, "intraday"), (10, "intraday"))
+        )
+        if before and gap and within and end:
+            entered = gap if entry == "open" else within
             sentences.append(
-                f"On {news} news ({before['events']} ticker-sessions) the stock moves "
-                f"{_moved(before)} basis points in the gap before the session{early} and {_moved(after)} within "
-                f"it{late}."
+                f"On {news} news ({gap['events']} ticker-sessions) the stock moves {_moved(gap)} basis points in the "
+                f"gap before the session{early} and {_moved(within)} within it{late}. In the five sessions before it "
+                f"moved {signed(before['so_far_bps'], 1)}, from the entry to the end of the tenth session after "
+                f"{signed(end['so_far_bps'] - entered['so_far_bps'], 1)}."
             )
-    return " ".join(sentences) or "There is no good or bad news with a known return on its day."
+    return " ".join(sentences) or "There is too little news for what the price does around it."
 
 
 def _moved(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from finsentiment.reporting.evidence import answer_rows, evidence_captions, portfolio_rows
+from finsentiment.reporting.evidence import answer_rows, coverage_rows, evidence_captions, portfolio_rows
 from finsentiment.reporting.rows import doubts, used_in_words
 from finsentiment.reporting.words import confidence, percent
 
@@ -59,6 +59,8 @@ def report_page(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    captions = evidence_captions(found, tables, cost_bps)
+    captions |= _reading_captions(tables["confusion"], metrics["evaluate"])
     costs = sorted(next(iter(found["portfolio"].values()))["long_short"]["costs"], key=float)
     return environment.get_template(TEMPLATE).render(
         question=QUESTION,
@@ -67,7 +69,9 @@ def report_page(
         words=words.splitlines(),
         simulated=simulated,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
-        captions=evidence_captions(found, tables) | _reading_captions(tables["confusion"], metrics["evaluate"]),
+        captions=evidence_captions(found, tables, cost_bps)
+        | _reading_captions(tables["confusion"], metrics["evaluate"]),
+        covered=coverage_rows(tables["coverage"]),
         costs=costs,
         portfolios=portfolio_rows(found["portfolio"], costs, f"{cost_bps:g}"),
         shown_cost=f"{cost_bps:g}",

@@ -131,6 +131,8 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
     facts = shape.facts()
     short = f"{300 + AFTER} sessions: 300, and {AFTER} that in other kinds only end the last returns"
     counts = reading[list(LABELS)].to_numpy()
+    small = done[(done["planted"] == 0) & (done["other"] < LARGE)]
+    with_gaps = percent(float((small["pays"] == "yes").mean()), 1)
     seeds = "the confirmation's" if first == CONFIRMED_FROM else "for development"
     keys = ", ".join(sorted(done["key"].unique()))
     return "\n".join(
@@ -153,7 +155,8 @@ def calibration_page(done: pd.DataFrame, shape: Shape, reading: pd.DataFrame, fi
             "the markets get a wrong answer on either side of each question; and no kind has a 95 % interval (Wilson "
             f"1927) wholly above {percent(SIDE)}. Other effects of {LARGE:g} are not judged. Where gaps turn back, "
             "*pays: yes* may be true, since only the other two questions take out the gap; there it is not judged, and "
-            "left out of all kinds together." + "".join(f" Missed: {miss}." for miss in missed),
+            f"left out of all kinds together ({with_gaps} with them)."
+            + "".join(f" Missed: {miss}." for miss in missed),
             "",
             "Percent of the markets with each answer, with its 95 % interval. Other effect: its rank IC."
             + (f" Too few holding periods for *pays*: {', '.join(mute)}." if mute else "")
