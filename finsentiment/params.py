@@ -260,7 +260,7 @@ class Features(Section):
         description="minutes before the entry; news later than that waits for the next session"
     )
     delisting_return: Annotated[float, Field(ge=-1, le=1)] = Field(
-        description="of a stock whose prices end early, on its last price"
+        description="of a stock whose prices end early, on its last price at an entry"
     )
     window: Annotated[int, Field(ge=5, le=252)] = Field(description="price history, sessions")
     half_life: Positive = Field(description="of the decayed mean of sentiment, sessions")
