@@ -40,7 +40,7 @@ def test_layers_with_adapters_read_both_ways_and_those_below_from_left_to_right(
     assert not torch.allclose(*first)
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
+@pytest.mark.parametrize("quantization", ["none", "nf4", pytest.param("int8", marks=pytest.mark.slow)])
 def test_the_stages_take_any_decoder(
     model: Model, quantization: str, tiny_corpus: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
