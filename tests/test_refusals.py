@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +20,16 @@ SCRIPTS = ["summary", "calibrate", "movement", "verify", "years"]
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, pipeline_model: dict[str, str]) -> Repository:
+def made(tmp_path_factory: pytest.TempPathFactory, pipeline_model: dict[str, str]) -> Repository:
     return Repository(tmp_path_factory.mktemp("repository"), pipeline_model, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def repository(made: Repository) -> Iterator[Repository]:
+    """The one repository of these tests, whose parameters are put back."""
+    before = (made.path / "params.yaml").read_text()
+    yield made
+    (made.path / "params.yaml").write_text(before)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +43,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory, pipeline_model: dict[st
 def test_a_bad_parameter_is_one_line_and_no_traceback(
     repository: Repository, change: dict[str, object], message: str
 ) -> None:
-    before = (repository.path / "params.yaml").read_text()
     repository.set({**change, "corpus.source": "csv"})
     done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
     assert done.returncode != 0
     assert message in done.stderr and "Traceback" not in done.stderr
 
@@ -53,11 +60,9 @@ def test_a_bad_parameter_is_one_line_and_no_traceback(
 def test_a_file_of_a_later_stage_is_refused_by_prepare(
     repository: Repository, name: str, content: str, said: str
 ) -> None:
-    before = (repository.path / "params.yaml").read_text()
     (repository.path / "bad.csv").write_text(content)
     repository.set({name: "bad.csv"})
     done = repository.repro()
-    (repository.path / "params.yaml").write_text(before)
     assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr
     assert "Running stage 'prepare'" in done.stdout and "Running stage 'split'" not in done.stdout
 
@@ -70,33 +75,27 @@ def test_a_base_model_that_can_t_become_a_reader_is_refused_when_baseline_starts
     spec = yaml.safe_load((repository.path / "params.yaml").read_text())["model"]["spec"]
     for file in Path(spec.removeprefix("path:")).glob("token*"):
         shutil.copy(file, tmp_path)
-    before = (repository.path / "params.yaml").read_text()
     repository.set({"model.spec": f"path:{tmp_path}", "model.sha256": sha256_folder(tmp_path)})
     done = repository.repro()
-    (repository.path / "params.yaml").write_text(before)
     assert "failed to reproduce 'baseline'" in done.stderr and "Traceback" not in done.stderr
     assert "a base model of the type mamba can't be used" in done.stderr and "zero-shot" not in done.stderr
 
 
 def test_prepare_counts_every_table_and_hints_at_paths_that_git_does_not_know(repository: Repository) -> None:
-    before = (repository.path / "params.yaml").read_text()
     shutil.copy(repository.path / "data/sample/sentences.csv", repository.path / "mine.csv")
     repository.set({"corpus.source": "csv", "corpus.path": "mine.csv"})
     done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
     assert "sentences: 180 rows in, 180 out" in done.stdout and "prices: 1040 rows in, 1040 out" in done.stdout
     assert "warning: corpus.path = mine.csv is relative and not tracked by git" in done.stdout
 
 
 def test_labels_in_numbers_go_through_dvc(repository: Repository) -> None:
-    before = (repository.path / "params.yaml").read_text()
     sample = pd.read_csv(repository.path / "data/sample/sentences.csv")
     numbers = {"negative": 0, "positive": 1, "neutral": -2}
     sample.assign(label=sample["label"].map(numbers)).to_csv(repository.path / "mine.csv", index=False)
     labels = {number: label for label, number in numbers.items()}
     repository.set({"corpus.source": "csv", "corpus.path": "mine.csv", "corpus.labels": labels})
     done = repository.repro("prepare")
-    (repository.path / "params.yaml").write_text(before)
     assert done.returncode == 0 and "180 out; read: 180 labels in our words" in done.stdout, done.stdout + done.stderr
 
 
@@ -111,10 +110,8 @@ def test_labels_in_numbers_go_through_dvc(repository: Repository) -> None:
 def test_a_broken_parameter_file_is_one_line_in_every_script_too(
     repository: Repository, script: str, content: str, said: str
 ) -> None:
-    before = (repository.path / "params.yaml").read_text()
     (repository.path / "params.yaml").write_text(content)
     command = [sys.executable, "-m", f"scripts.{script}", *(["stocknet"] if script == "movement" else [])]
     environment = repository.environment | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=repository.path, env=environment, capture_output=True, text=True)
-    (repository.path / "params.yaml").write_text(before)
     assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
