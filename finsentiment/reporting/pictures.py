@@ -132,7 +132,7 @@ def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
     """Histograms of the partial rank IC of the placebos, by `kind`, and where the real sentiment stands."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     figure.suptitle("The same scores elsewhere")
-    titles = {"shuffled": "shuffled across alike tickers", "shifted": "shifted in time"}
+    titles = {"shuffled": "shuffled across similar tickers", "shifted": "shifted in time"}
     for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
         axes.hist(placebos.loc[placebos["kind"] == kind, "drawn"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
