@@ -97,6 +97,15 @@ def test_a_sentence_a_line_and_a_file_get_the_same_scores(adapter: Path, tmp_pat
     )
 
 
+def test_a_line_that_is_not_utf8_is_named_and_the_lines_before_it_are_scored(adapter: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, "score", "-", "--adapter", str(adapter), "--threads", "1", "--device", "cpu"]
+    given = "profit rose\nBénéfice\n".encode("cp1252")
+    done = subprocess.run(command, cwd=tmp_path, input=given, capture_output=True, timeout=120)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and said.count("\n") == 1 and "line 2" in said and "UTF-8" in said, said
+    assert json.loads(done.stdout)["text"] == "profit rose"
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "said"),
     [
