@@ -217,8 +217,8 @@ def _placebos(figures: dict[str, Any]) -> str:
     p, side = ("p", "high") if figures["mean"] >= 0 else ("p_hurts", "low")
     return (
         f"What sentiment adds has a partial rank IC of {signed(figures['mean'], 3)}. Shuffled across similar tickers "
-        f"it is {signed(shuffled['mean'], 3)} on average (p of one as {side}: {p_in_words(shuffled[p])}), shifted in time "
-        f"{signed(shifted['mean'], 3)} (p {p_in_words(shifted[p])})."
+        f"it is {signed(shuffled['mean'], 3)} on average (p of one as {side}: {p_in_words(shuffled[p])}), shifted in "
+        f"time {signed(shifted['mean'], 3)} (p {p_in_words(shifted[p])})."
     )
 
 
