@@ -39,8 +39,8 @@ def main() -> None:
     hashes = {name: sha256_file(name) for name in RESTS_ON} | {"models/adapter": sha256_folder("models/adapter")}
     words = Path("metrics/backtest/verdict.txt").read_text(encoding="utf-8").strip()
     simulated = params.market.source == "simulated"
-    cost = params.backtest.cost_bps
-    page = report_page(metrics, tables, pictures, words, cost, parameters, hashes, simulated)
+    cost, tried = params.backtest.cost_bps, params.backtest.trials_before
+    page = report_page(metrics, tables, pictures, words, cost, parameters, hashes, simulated, tried)
     write_text("metrics/report.html", page)
 
 

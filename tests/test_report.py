@@ -117,14 +117,14 @@ def test_the_confidence_of_an_interval_is_never_rounded_to_100_percent() -> None
     assert {level: confidence(level) for level in levels} == levels
 
 
-def rendered(found: Result) -> str:
+def rendered(found: Result, tried_before: int = 0) -> str:
     """The page of a run whose stages before the backtest are those of the default run."""
     metrics = {path.stem: read_json(path) for path in (ROOT / "metrics").glob("*.json")} | {"backtest": found.metrics}
     tables = {name: table.copy() for name, table in found.tables.items()}
     tables["confusion"] = pd.read_csv(ROOT / "metrics/evaluate/confusion.csv")
     pictures = dict.fromkeys(("curve", "confusion", "reliability"), b"")
     pictures |= evidence_pictures(found.metrics, tables)
-    return report_page(metrics, tables, pictures, found.words, 10.0, "", {}, simulated=True)
+    return report_page(metrics, tables, pictures, found.words, 10.0, "", {}, True, tried_before)
 
 
 def run(features: pd.DataFrame, **changes: Any) -> Result:
@@ -146,8 +146,9 @@ def test_the_page_of_scores_that_are_all_equal() -> None:
 
 
 def test_the_page_without_placebos_and_after_other_looks() -> None:
-    page = rendered(run(market(planted), placebos=0, trials_before=4, significance=0.1))
-    assert page.count("No placebos were drawn.") >= 2 and "97.9 % interval" in page
+    page = rendered(run(market(planted), placebos=0, trials_before=4, significance=0.1), 4)
+    assert page.count("No placebos were drawn.") >= 2
+    assert "97.9 % intervals, so wide because 4 strategies were tried on these data before." in page
 
 
 def test_the_page_of_a_signal_that_hurts_shows_the_p_of_its_side() -> None:
@@ -155,7 +156,7 @@ def test_the_page_of_a_signal_that_hurts_shows_the_p_of_its_side() -> None:
     improves = found.metrics["questions"]["improves"]
     assert improves["mean"] < 0
     page = rendered(found)
-    assert "(p of one as low: " in page
+    assert "(one as low: p " in page
     assert f"{improves['shuffled']['p_hurts']:.3f})" in page
 
 

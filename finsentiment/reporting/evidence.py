@@ -191,7 +191,7 @@ def _slices(gain_by: dict[str, Any]) -> str:
     news = {"no news": "without news", "one headline": "with one headline", "more": "with more than one"}
     words = {**names, **news, **{key: f"in {key}" for key in gain_by["year"]}}
     slices = {**gain_by["horizon"], **gain_by["news"], **gain_by["year"]}
-    known = [f"{slices[key]['mean']:+.3f} {said}" for key, said in words.items() if slices[key]]
+    known = [f"{signed(slices[key]['mean'], 3)} {said}" for key, said in words.items() if slices[key]]
     left_out = [said for key, said in words.items() if not slices[key]]
     few = f" Too few sessions to say: {joined(left_out)}." if left_out else ""
     return f"The gain is {joined(known)}.{few}"
@@ -217,7 +217,7 @@ def _placebos(figures: dict[str, Any]) -> str:
     p, side = ("p", "high") if figures["mean"] >= 0 else ("p_hurts", "low")
     return (
         f"What sentiment adds has a partial rank IC of {signed(figures['mean'], 3)}. Shuffled across similar tickers "
-        f"it is {signed(shuffled['mean'], 3)} on average (p of one as {side}: {p_in_words(shuffled[p])}), shifted in "
+        f"it is {signed(shuffled['mean'], 3)} on average (one as {side}: p {p_in_words(shuffled[p])}), shifted in "
         f"time {signed(shifted['mean'], 3)} (p {p_in_words(shifted[p])})."
     )
 

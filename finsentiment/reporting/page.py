@@ -41,6 +41,7 @@ def report_page(
     parameters: str,
     hashes: dict[str, str],
     simulated: bool,
+    tried_before: int,
 ) -> str:
     """The page.
 
@@ -54,6 +55,7 @@ def report_page(
     parameters : the text of params.yaml
     hashes : what the run rests on, by name
     simulated : whether the market is
+    tried_before : strategies tried on these data before, which made the intervals wider
     """
     found = metrics["backtest"]
     environment = Environment(
@@ -68,9 +70,9 @@ def report_page(
         answers=answer_rows(found),
         words=words.splitlines(),
         simulated=simulated,
+        tried_before=tried_before,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
-        captions=evidence_captions(found, tables, cost_bps)
-        | _reading_captions(tables["confusion"], metrics["evaluate"]),
+        captions=captions,
         covered=coverage_rows(tables["coverage"]),
         costs=costs,
         portfolios=portfolio_rows(found["portfolio"], costs, f"{cost_bps:g}"),

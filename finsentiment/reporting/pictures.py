@@ -137,6 +137,7 @@ def placebo_picture(placebos: pd.DataFrame, observed: float) -> bytes:
         axes.hist(placebos.loc[placebos["kind"] == kind, "drawn"], bins=20, color=GREY)
         axes.axvline(observed, color=ORANGE, linewidth=2, label="real sentiment")
         axes.set(title=title, xlabel="mean partial rank IC")
+        axes.locator_params(axis="x", nbins=5)  # more would run into each other
         axes.legend(fontsize=8)
     return png(figure)
 

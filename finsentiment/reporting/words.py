@@ -62,7 +62,7 @@ def gains_in_words(gains: Mapping[str, Mapping[str, float]]) -> str:
     by_side: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
     for arm, gain in gains.items():
         side = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "unclear"
-        by_side[side].append(f"the {ARMS[arm].label} ({gain['mean']:+.3f})")
+        by_side[side].append(f"the {ARMS[arm].label} ({signed(gain['mean'], 3)})")
     openings = {
         "better": "The interval of the gain lies above 0 with {}.",
         "worse": "The interval of the gain lies below 0 with {}.",
