@@ -12,6 +12,8 @@ PUBLISHED = {
     "evaluate.target.met": True,
     "backtest.verdict": "improves",
     "backtest.gain.fine_tuned.mean": 0.024,
+    "backtest.questions.informative.mean": 0.03,
+    "backtest.questions.pays.answer": "yes",
     "evaluate.best_zero_shot.mcnemar_p": 0.001,
 }
 
@@ -31,6 +33,8 @@ def test_the_first_pattern_that_fits_a_figure_is_its_tolerance() -> None:
         ({"prepare.sentences.rows_out": 1499}, ["prepare.sentences.rows_out"]),
         ({"evaluate.accuracy": 0.70}, ["evaluate.accuracy"]),
         ({"backtest.verdict": "no evidence"}, ["backtest.verdict"]),
+        ({"backtest.questions.pays.answer": "no evidence"}, ["backtest.questions.pays.answer"]),
+        ({"backtest.questions.informative.mean": 0.06}, ["backtest.questions.informative.mean"]),
         ({"evaluate.accuracy": None}, ["evaluate.accuracy"]),
     ],
 )
