@@ -24,7 +24,7 @@ class Evidence:
     """What an answer rests on.
 
     estimate : the mean over sessions of the figure in question
-    shuffled, shifted : the figure beside what it is with the scores shuffled across similar tickers, and shifted in time
+    shuffled, shifted : the figure beside what it is with the scores shuffled across similar tickers, or shifted in time
     level : the two-sided level of the answer
     """
 
