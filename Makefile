@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # dvc, and what the tests start, are those of .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help clone repro verify test test-slow calibrate calibrate-full calibrate-mine lint freeze clean
+.PHONY: help clone repro verify test test-slow calibrate calibrate-full calibrate-mine daily-demo lint freeze clean
 
 help:
 	@echo "make repro      make .venv, run the pipeline (dvc repro), print a summary"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  run the slow tests: clusters, servers, load, fuzzing, the real model"
 	@echo "make calibrate  measure how often the answers are wrong, on 540 simulated markets, into results/calibration-quick (under an hour on two cores; goes on where it was stopped)"
 	@echo "make calibrate-full  the same on all 3,990 (hours), into results/calibration, where git has them; make calibrate-mine: on 540 of the shape of your market, after make repro"
+	@echo "make daily-demo three days of the daily job on this machine, the second one killed"
 	@echo "make lint       style, common mistakes, types, workflows"
 	@echo "make freeze     write requirements.txt from pyproject.toml (minutes)"
 	@echo "make clean      remove .venv and what the pipeline made"
@@ -44,6 +45,9 @@ calibrate-full: .venv/installed
 
 calibrate-mine: .venv/installed
 	@$(WITH_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m scripts.calibrate --mine
+
+daily-demo: .venv/installed
+	@$(WITH_VENV) $(BIN)/python -m scripts.daily_demo
 
 lint: .venv/installed
 	@$(BIN)/ruff check .

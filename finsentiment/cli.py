@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("-o", "--output", metavar="FILE", help="where the scored file goes: .csv or .parquet")
     score.add_argument("--column", default="headline", help="column of the file that holds the text (headline)")
     score.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    score.add_argument("--stage", metavar="STAGE", help="the adapter that is registered for it, such as prod")
     score.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     score.add_argument("--threads", default=2, type=_count, help="CPU threads (%(default)s)")
     score.add_argument("--batch-tokens", default=512, type=_count, help="tokens per forward pass (%(default)s)")
@@ -60,7 +61,52 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("path", help="a file of labelled sentences, or a folder with news and prices")
     check.set_defaults(run=_check)
+    daily = commands.add_parser(
+        "daily",
+        help="fetch news and prices, score them, build and export features",
+        description="Fetch what is new, keep it in the store, score it, build the features up to the coming session, "
+        "see that those of past sessions stand, and export them.",
+    )
+    daily.add_argument("--config", default="daily.yaml", metavar="FILE", help="the settings (%(default)s)")
+    daily.add_argument("--as-of", metavar="DATE", help="fetch nothing: rebuild what was known at the end of that day")
+    daily.add_argument(
+        "-o", "--output", default="as-of", metavar="DIR", help="with --as-of: where it goes (%(default)s)"
+    )
+    daily.add_argument("--no-fetch", action="store_true", help="ask no source: build and export what the store has")
+    daily.add_argument("--accept", action="append", default=[], metavar="TICKER", help="take its changed past prices")
+    daily.add_argument("--changed", action="store_true", help="write features although those of the past moved")
+    daily.set_defaults(run=_daily)
+    export = commands.add_parser(
+        "export",
+        help="write features for other programs, or check such a file",
+        description="Write a table of features as sentiment_daily.parquet, as wide monthly tables and as a factor for "
+        "alphalens; or check whether a file keeps the contract.",
+    )
+    export.add_argument("features", nargs="?", default="data/features/features.parquet", help="(%(default)s)")
+    export.add_argument("-o", "--output", default="export", metavar="DIR", help="where the files go (%(default)s)")
+    export.add_argument("--settings", default="params.yaml", metavar="FILE", help="params.yaml, or a daily.yaml")
+    export.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    export.add_argument("--check", metavar="FILE", help="say whether this file keeps the contract, and write nothing")
+    export.set_defaults(run=_export)
     return parser
+
+
+def _daily(given: argparse.Namespace) -> None:
+    from finsentiment.daily.command import rebuild, run_daily
+
+    if given.as_of:
+        rebuild(given.config, given.as_of, given.output)
+    else:
+        run_daily(given.config, given.accept, given.changed, not given.no_fetch)
+
+
+def _export(given: argparse.Namespace) -> None:
+    from finsentiment.daily.command import check_export, export_file
+
+    if given.check:
+        check_export(given.check)
+    else:
+        export_file(given.features, given.output, given.settings, given.adapter)
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -81,6 +127,10 @@ def _count(text: str) -> int:
 
 
 def _score(given: argparse.Namespace) -> None:
+    if given.stage:
+        from finsentiment.llm.registry import STAGE, adapter_folder
+
+        given.adapter = adapter_folder(f"{STAGE}{given.stage}")
     # What files can tell is said before `load_reader` imports PyTorch, which takes seconds.
     if given.text == "-":
         _score_lines(given)

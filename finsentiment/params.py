@@ -113,9 +113,10 @@ class MarketColumns(Section):
 class Market(Section):
     """Where news and prices come from."""
 
-    source: Literal["simulated", "stocknet", "tables"] = Field(description="kind of source")
+    source: Literal["simulated", "stocknet", "tables", "live"] = Field(description="kind of source")
     path: FilePath = Field(
-        description="simulated: headlines with their tone; stocknet: clone or archive; tables: folder of news, prices"
+        description="simulated: headlines with their tone; stocknet: clone or archive; tables: folder of news, prices; "
+        "live: the store of the daily job"
     )
     exchange: str = Field(description="calendar code of exchange_calendars, such as XNYS")
     columns: MarketColumns = Field(description="tables: names of columns in the files")
@@ -132,6 +133,9 @@ class Market(Section):
     )
     adjusted_close: Literal["refuse", "use", "ignore"] = Field(
         description="what becomes of an adjusted close that differs: an error, used to adjust all four, or ignored"
+    )
+    backfill: bool = Field(
+        description="live: whether news that was there before it was first seen counts, from when it was seen"
     )
     tickers: FilePath = Field(description="CSV from,to: tickers of the news and what the prices call them")
     ticker_rule: Literal["exact", "plain"] = Field(
@@ -343,8 +347,12 @@ def check_params(tree: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}{_got(e)}: {_expected(e)}" for e in error.errors()]
-        raise InputError(f"params.yaml: {'; '.join(faults)}") from None
+        raise InputError(f"params.yaml: {faults_of(error)}") from None
+
+
+def faults_of(error: ValidationError) -> str:
+    """Every bad parameter, its value and what was expected."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}{_got(e)}: {_expected(e)}" for e in error.errors())
 
 
 def _got(error: ErrorDetails) -> str:

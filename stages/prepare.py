@@ -11,6 +11,7 @@ from finsentiment.corpus.load import load_corpus
 from finsentiment.corpus.sources.csv_file import read_sentences
 from finsentiment.errors import run_main
 from finsentiment.files import write_bytes, write_csv, write_json, write_table
+from finsentiment.market.checks import Entry
 from finsentiment.market.load import load_market
 from finsentiment.readers.masking import read_names
 from finsentiment.reporting.rows import doubts, row_line, table_counts
@@ -27,7 +28,7 @@ def main() -> None:
     corpus = load_corpus(params.corpus)
     sentences, refused = cleaning.clean_corpus(corpus.rows, params.corpus.source, params.corpus.path)
     sentences["twin_group"] = twins.twin_groups(sentences, params.split.twin_threshold)
-    market = load_market(params.market, params.seed)
+    market = load_market(params.market, params.seed, Entry(params.features.entry, params.features.latency))
     check_enough(
         market.news,
         market.prices,

@@ -9,7 +9,7 @@ import pytest
 
 from finsentiment.params import Finetune, Model
 from tests.repository import ROOT
-from tests.tiny import SENTENCES, make_model
+from tests.tiny import SENTENCES, corpus, make_adapter, make_model
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -48,8 +48,17 @@ def pipeline_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def tiny_corpus() -> pd.DataFrame:
     """Sentences of three classes that a tiny model can learn."""
-    rows = [(sentence, label) for label, sentences in SENTENCES.items() for sentence in sentences]
-    return pd.DataFrame(rows, columns=["text", "label"])
+    return corpus()
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tmp_path_factory: pytest.TempPathFactory, tiny_model: Model) -> Path:
+    """A fine-tuned tiny model."""
+    folder = tmp_path_factory.mktemp("adapter") / "adapter"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FINSENTIMENT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        make_adapter(folder, tiny_model)
+    return folder
 
 
 @pytest.fixture

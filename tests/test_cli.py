@@ -13,31 +13,8 @@ import pandas as pd
 import pytest
 
 from finsentiment import load_reader
-from finsentiment.llm.classifier import save_adapter
-from finsentiment.llm.training import finetune_classifier
-from finsentiment.params import Finetune, Model
 
 COMMAND = [str(Path(sys.executable).with_name("finsentiment"))]
-
-
-@pytest.fixture(scope="module")
-def adapter(tmp_path_factory: pytest.TempPathFactory, tiny_model: Model, tiny_corpus: pd.DataFrame) -> Path:
-    """A fine-tuned tiny model."""
-    folder = tmp_path_factory.mktemp("adapter") / "adapter"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FINSENTIMENT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        recipe = Finetune.model_validate(
-            {
-                **{"depth": None, "echo": True, "quantization": "none", "learning_rate": 1e-2},
-                **{"lora": {"r": 4, "alpha": 8, "dropout": 0.0, "layers": 2}, "head_learning_rate": 1e-2},
-                **{"epochs": 4, "batch_size": 4, "gradient_accumulation": 1, "warmup_share": 0.1},
-                **{"weight_decay": 0.01, "average": 0.9, "label_smoothing": 0.0, "max_tokens": 16, "patience": 4},
-            }
-        )
-        trained = finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
-        save_adapter(trained.adapted, folder, trained.description)
-        trained.done()
-    return folder
 
 
 def run(*arguments: object, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -66,10 +43,10 @@ def test_without_an_adapter_one_line_says_how_to_get_one(what: list[str], tmp_pa
     assert done.stderr.startswith("error: models/adapter: no fine-tuned model there") and "make repro" in done.stderr
 
 
-def test_a_sentence_a_line_and_a_file_get_the_same_scores(adapter: Path, tmp_path: Path) -> None:
+def test_a_sentence_a_line_and_a_file_get_the_same_scores(tiny_adapter: Path, tmp_path: Path) -> None:
     texts = ["profit rose", "the loss widened", "profit rose"]
-    options = ("--adapter", adapter, "--threads", "1", "--device", "cpu")
-    expected = load_reader(adapter, "cpu", 1).read(texts)
+    options = ("--adapter", tiny_adapter, "--threads", "1", "--device", "cpu")
+    expected = load_reader(tiny_adapter, "cpu", 1).read(texts)
 
     one = run("score", texts[1], *options, cwd=tmp_path)
     label, score = expected.loc[1, ["label", "score"]]
@@ -97,8 +74,10 @@ def test_a_sentence_a_line_and_a_file_get_the_same_scores(adapter: Path, tmp_pat
     )
 
 
-def test_a_line_that_is_not_utf8_is_named_and_the_lines_before_it_are_scored(adapter: Path, tmp_path: Path) -> None:
-    command = [*COMMAND, "score", "-", "--adapter", str(adapter), "--threads", "1", "--device", "cpu"]
+def test_a_line_that_is_not_utf8_is_named_and_the_lines_before_it_are_scored(
+    tiny_adapter: Path, tmp_path: Path
+) -> None:
+    command = [*COMMAND, "score", "-", "--adapter", str(tiny_adapter), "--threads", "1", "--device", "cpu"]
     given = "profit rose\nBénéfice\n".encode("cp1252")
     done = subprocess.run(command, cwd=tmp_path, input=given, capture_output=True, timeout=120)
     said = done.stderr.decode()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
@@ -16,8 +18,10 @@ from transformers import (
 )
 
 from finsentiment.files import sha256_folder
+from finsentiment.llm.classifier import save_adapter
 from finsentiment.llm.runtime import Runtime
-from finsentiment.params import Model
+from finsentiment.llm.training import finetune_classifier
+from finsentiment.params import Finetune, Model
 
 SENTENCES = {
     "negative": ["profit fell", "sales slumped again", "the loss widened", "orders dropped sharply", "the firm warned"],
@@ -28,7 +32,7 @@ SENTENCES = {
 # Whatever the processor multiplies in: bfloat16 has eight bits, too few to see that two ways are the same.
 IN_FLOAT32 = Runtime(torch.device("cpu"), torch.float32, 1)
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, tuple[Any, dict[str, Any]]] = {
     "llama": (LlamaConfig, {"tie_word_embeddings": True}),
     "phi": (PhiConfig, {}),
     "qwen": (Qwen3Config, {"head_dim": 16}),
@@ -58,3 +62,24 @@ def make_model(folder: Path, words: list[str], architecture: str = "llama") -> M
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
+
+
+def corpus() -> pd.DataFrame:
+    """Sentences of three classes that a tiny model can learn."""
+    rows = [(sentence, label) for label, sentences in SENTENCES.items() for sentence in sentences]
+    return pd.DataFrame(rows, columns=["text", "label"])
+
+
+def make_adapter(folder: Path, model: Model) -> None:
+    """A tiny model fine-tuned on these sentences, saved in `folder`."""
+    recipe = Finetune.model_validate(
+        {
+            **{"depth": None, "echo": True, "quantization": "none", "learning_rate": 1e-2},
+            **{"lora": {"r": 4, "alpha": 8, "dropout": 0.0, "layers": 2}, "head_learning_rate": 1e-2},
+            **{"epochs": 4, "batch_size": 4, "gradient_accumulation": 1, "warmup_share": 0.1},
+            **{"weight_decay": 0.01, "average": 0.9, "label_smoothing": 0.0, "max_tokens": 16, "patience": 4},
+        }
+    )
+    trained = finetune_classifier(corpus(), corpus(), model, recipe, seed=1, threads=1)
+    save_adapter(trained.adapted, folder, trained.description)
+    trained.done()

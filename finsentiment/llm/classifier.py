@@ -22,7 +22,7 @@ from finsentiment.calibration import apply_temperature
 from finsentiment.errors import InputError
 from finsentiment.files import atomic_path, read_json, write_json, write_text
 from finsentiment.labels import LABELS, P_COLUMNS
-from finsentiment.llm.adapter import DESCRIPTION, require_adapter
+from finsentiment.llm.adapter import DESCRIPTION, WEIGHTS, require_adapter
 from finsentiment.llm.backbone import Backbone
 from finsentiment.llm.base_models import load_backbone, load_tokenizer, model_folder
 from finsentiment.llm.batches import by_shape, padded
@@ -31,7 +31,6 @@ from finsentiment.llm.runtime import start_runtime
 from finsentiment.params import Lora, Model
 from finsentiment.text import clean_text
 
-WEIGHTS = "weights.safetensors"
 CARD = """\
 # A sentiment classifier
 

@@ -43,6 +43,16 @@ NEWS_SCHEMA = pa.DataFrameSchema(
 )
 
 
+class Entry(NamedTuple):
+    """Which session news counts for: `features.entry` and `features.latency` of the parameters."""
+
+    at: str
+    latency: int
+
+
+OPEN = Entry("open", 15)
+
+
 class RawMarket(NamedTuple):
     """What a source reads, not yet checked.
 
@@ -52,6 +62,7 @@ class RawMarket(NamedTuple):
     refused, converted : rows that the source left out, and read otherwise than as they stand, by reason; each reason
         starts with its table (`news_`, `prices_`)
     where : what messages call the two tables
+    seen : whether times are those when news was seen, which were never lost
     truth : `news_id` and its true tone `truth`, where it is known
     """
 
@@ -61,6 +72,7 @@ class RawMarket(NamedTuple):
     where: tuple[str, str]
     truth: pd.DataFrame | None = None
     converted: Mapping[str, int] = MappingProxyType({})
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,8 @@ def check_market(raw: RawMarket, market: Market) -> MarketData:
     prices, lost, done = check_prices(raw.prices, market, raw.where[1])
     refused |= lost
     converted |= done
-    news, lost, done, facts = _check_news(raw.news, set(prices["ticker"]), market, raw.where[0])
+    rule = "trust" if raw.seen else market.undated_news
+    news, lost, done, facts = _check_news(raw.news, set(prices["ticker"]), market, raw.where[0], rule)
     refused |= lost
     converted |= done
     moves = overnight_moves(prices)
@@ -131,7 +144,7 @@ def check_market(raw: RawMarket, market: Market) -> MarketData:
 
 
 def _check_news(
-    news: pd.DataFrame, known: set[str], market: Market, path: str
+    news: pd.DataFrame, known: set[str], market: Market, path: str, undated_rule: str
 ) -> tuple[pd.DataFrame, dict[str, int], dict[str, int], dict[str, Any]]:
     """News that keeps `NEWS_SCHEMA`, sorted by key; rows refused, rows converted, and facts."""
     texts, cleaned = clean_texts(news["headline"])
@@ -159,7 +172,7 @@ def _check_news(
     _check_known(published_at, market.exchange, path)
     written = news["written"] if "written" in news else published_at.dt.tz_localize(None)
     only_day = news["only_day"] if "only_day" in news else pd.Series(False, index=news.index)
-    settled, undated = settle_undated(news, written, only_day, market.undated_news, market.exchange, path)
+    settled, undated = settle_undated(news, written, only_day, undated_rule, market.exchange, path)
     news = news[list(NEWS_SCHEMA.columns)].assign(published_at=settled)
     check_schema(news, NEWS_SCHEMA, path)
     twice = news["news_id"].duplicated(keep=False)
@@ -170,7 +183,7 @@ def _check_news(
             f"{places(path, news, rows)}: news_id = {first!r} for news that differ; expected one id "
             "per row; for a story on several tickers append the ticker to the id"
         )
-    facts = {"undated_news": undated, "undated_rule": market.undated_news, "tickers_without_prices": missing}
+    facts = {"undated_news": undated, "undated_rule": undated_rule, "tickers_without_prices": missing}
     done = {name: count for name, count in converted.items() if count}
     return news.sort_values("news_id", ignore_index=True), refused, done, facts
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from finsentiment.files import sha256_folder
 from finsentiment.labels import P_COLUMNS
-from finsentiment.llm.adapter import require_adapter
+from finsentiment.llm.adapter import adapter_hash
 from finsentiment.llm.classifier import Reader, load_reader
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.readers.store import ScoreStore, open_store
@@ -37,11 +36,10 @@ def score_texts(
     InputError
         There is no adapter, it is damaged, its base model can't be had, or the store is damaged.
     """
-    require_adapter(adapter)
     distinct = sorted(set(texts))
     # Other libraries, devices or shapes round otherwise: their scores are kept apart.
     libraries = " ".join(version(name) for name in ("torch", "transformers", "peft"))
-    reads_by = f"{sha256_folder(adapter)} {start_runtime(device, threads)} {libraries} {batch_tokens}"
+    reads_by = f"{adapter_hash(adapter)} {start_runtime(device, threads)} {libraries} {batch_tokens}"
     with open_store(reads_by) as store:
         missing = [text for text in distinct if text not in store]
         print(f"{len(distinct) - len(missing)} of {len(distinct)} texts were scored before", file=sys.stderr)

@@ -9,13 +9,13 @@ import pandas as pd
 from finsentiment.errors import InputError
 from finsentiment.intake.columns import Columns
 from finsentiment.intake.tables import read_user_table, where
-from finsentiment.market.checks import RawMarket
+from finsentiment.market.checks import OPEN, Entry, RawMarket
 from finsentiment.market.simulate import simulate_market
 from finsentiment.params import Market
 
 
-def read_simulated(market: Market, seed: int) -> RawMarket:
-    """Simulate the market that the parameters describe; the same for the same seed.
+def read_simulated(market: Market, seed: int, entry: Entry = OPEN) -> RawMarket:
+    """Simulate the market that the parameters describe; the same for the same seed. `entry` is not needed.
 
     Raises InputError where the headlines break their format or the sessions are not all known.
     """

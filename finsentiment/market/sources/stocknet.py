@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.market.checks import RawMarket
+from finsentiment.market.checks import OPEN, Entry, RawMarket
 from finsentiment.params import Market
 
 # The two years that the dataset is made for; the repository holds some tweets of the days around them.
@@ -37,8 +37,8 @@ _LINK = re.compile(r"https?:\S*")
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
-def read_stocknet_market(market: Market, seed: int) -> RawMarket:
-    """Read the dataset at `market.path`; `seed` is not needed.
+def read_stocknet_market(market: Market, seed: int, entry: Entry = OPEN) -> RawMarket:
+    """Read the dataset at `market.path`; neither `seed` nor `entry` is needed.
 
     Raises InputError where the path is missing or not StockNet, or a file in it is broken.
     """

@@ -16,7 +16,7 @@ from finsentiment.intake.numbers import AMBIGUOUS, MISSING, parse_numbers
 from finsentiment.intake.tables import PLACE, Layout, UserTable, also, read_user_table, where
 from finsentiment.intake.times import Fail, parse_days, parse_times
 from finsentiment.market.adjust import FOUR
-from finsentiment.market.checks import RawMarket
+from finsentiment.market.checks import OPEN, Entry, RawMarket
 from finsentiment.market.price_checks import NUMBERS
 from finsentiment.market.sources.wide import read_wide
 from finsentiment.params import Market
@@ -30,8 +30,8 @@ MEMBER = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 Reader = Callable[[Path, Market, str | None], tuple[pd.DataFrame, dict[str, int]]]
 
 
-def read_tables(market: Market, seed: int) -> RawMarket:
-    """Read the two tables in the folder `market.path`; `seed` is not needed.
+def read_tables(market: Market, seed: int, entry: Entry = OPEN) -> RawMarket:
+    """Read the two tables in the folder `market.path`; neither `seed` nor `entry` is needed.
 
     Raises InputError naming the file, line or row, column and value that is wrong.
     """
@@ -52,7 +52,7 @@ def read_tables(market: Market, seed: int) -> RawMarket:
             parts.append(table.set_axis([where(file.name, table, at) for at in table.index]))
         return pd.concat(parts).rename_axis(PLACE)
 
-    news, prices = read("news", _read_news), read("prices", _read_prices)
+    news, prices = read("news", read_news_file), read("prices", read_prices_file)
     return RawMarket(news, prices, {}, (str(found["news"]), str(found["prices"])), converted=dict(converted))
 
 
@@ -140,7 +140,7 @@ def price_columns(market: Market, of_one_ticker: bool = False) -> Columns:
     return Columns((*ticker, "session", *NUMBERS), optional, market.columns.prices, "market.columns.prices")
 
 
-def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFrame, dict[str, int]]:
+def read_news_file(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFrame, dict[str, int]]:
     """A user's news; `stem` is the ticker of a file without tickers."""
     table = read_user_table(path, news_columns(market, stem is not None), _layout(market))
     raw = _with_ticker(table, stem)
@@ -159,7 +159,7 @@ def _read_news(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFra
     return news.assign(written=times.written, only_day=times.only_day), table.converted | times.converted
 
 
-def _read_prices(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFrame, dict[str, int]]:
+def read_prices_file(path: Path, market: Market, stem: str | None) -> tuple[pd.DataFrame, dict[str, int]]:
     """A user's prices, with one row per ticker and session or as yfinance spreads them."""
     table = read_wide(path, _layout(market))
     if table is None:

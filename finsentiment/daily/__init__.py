@@ -1,0 +1,1 @@
+"""The daily job: fetch, keep, score, build features, export."""

@@ -1,0 +1,1 @@
+"""Sources of news and prices, one file each."""
