@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,9 +27,11 @@ ASIDE = Path(".daily-aside")
 """Where the store lies while another version of it is pulled; found again by the next job if this one is killed."""
 
 
-def command(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def command(*words: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command. Raises InputError with its last line where it fails."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(word) for word in words], env=os.environ | environment, capture_output=True, text=True
+    )
     if check and done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"status {done.returncode}"]
         raise InputError(f"{' '.join(map(str, words[:3]))}: {said[-1]}")
@@ -43,6 +46,21 @@ def kept_folders(settings: Daily) -> list[Path]:
 def pointers(folders: list[Path]) -> list[Path]:
     """The files of DVC that git keeps, as far as they are there."""
     return [path for path in (Path(f"{folder}.dvc") for folder in folders) if path.is_file()]
+
+
+def stand_on(origin: str, folders: list[Path]) -> None:
+    """Make the clone what the branch `origin` is, but for the runs of the store that nobody else has.
+
+    Raises InputError where anything else but a pointer was changed here: that would be lost, or be pushed by the job.
+    """
+    command("git", "fetch", "--quiet", "--tags", "origin", origin.removeprefix("origin/"))
+    changed = command("git", "diff", "--name-only", f"{origin}...HEAD").stdout.splitlines()
+    changed += command("git", "diff", "--name-only", "HEAD").stdout.splitlines()
+    others = [name for name in changed if Path(name) not in {Path(f"{folder}.dvc") for folder in folders}]
+    if others:
+        raise InputError(f"{others[0]} is not as in {origin}: push it, or take it back; the job pushes data alone")
+    command("git", "reset", "--quiet", "--hard", origin)
+    pull(folders)
 
 
 def pull(folders: list[Path]) -> None:
@@ -61,14 +79,16 @@ def push(folders: list[Path]) -> None:
     """Keep the folders in the remote. Raises InputError where something is missing there afterwards."""
     there = [folder for folder in folders if folder.is_dir()]
     command("dvc", "add", "--quiet", *there)
-    command("dvc", "push", "--quiet", *pointers(there))
-    missing = json.loads(command("dvc", "status", "--cloud", "--json", *pointers(there)).stdout or "{}")
-    if missing:
+    # DVC writes down what it once saw in the remote, and believes it. Here it looks.
+    for words in (("push", "--quiet"), ("status", "--cloud", "--json")):
+        with tempfile.TemporaryDirectory() as nothing_seen:
+            done = command("dvc", *words, *pointers(there), DVC_SITE_CACHE_DIR=nothing_seen)
+    if missing := json.loads(done.stdout or "{}"):
         raise InputError(f"the remote lacks {len(missing)} files after the push, such as {next(iter(missing))}")
 
 
 def publish(settings: Daily, config: str, branch: str) -> None:
-    """Commit and push the pointers, taking in what others pushed meanwhile."""
+    """Commit and push the pointers, on top of what others pushed meanwhile."""
     folders = kept_folders(settings)
     for attempt in range(ATTEMPTS):
         command("git", "add", "--", *pointers(folders))
@@ -78,17 +98,19 @@ def publish(settings: Daily, config: str, branch: str) -> None:
         if not command("git", "push", "--quiet", "origin", f"HEAD:{branch}", check=False).returncode:
             return
         time.sleep(2**attempt)
-        command("git", "fetch", "--quiet", "origin", branch)
-        # Only the pointers differ, or `git status` was not clean when the job began.
-        command("git", "reset", "--quiet", "--soft", f"origin/{branch}")
-        command("git", "checkout", "--quiet", f"origin/{branch}", "--", *pointers(folders))
-        pull(folders)
-        subprocess.run([*DAY, "--config", config, "--no-fetch", "--changed"], check=False)
+        stand_on(f"origin/{branch}", folders)
+        day(settings, config, "--no-fetch")
         push(folders)
     raise InputError(f"{branch} can't be pushed after {ATTEMPTS} attempts; see `git push`, and run the job again")
 
 
-DAY = [sys.executable, "-m", "finsentiment.cli", "daily"]
+def day(settings: Daily, config: str, *options: str) -> None:
+    """Run `finsentiment daily`, which writes down what failed. Raises InputError where it broke off before."""
+    status = Path(settings.export) / STATUS
+    status.unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-m", "finsentiment.cli", "daily", "--config", config, *options], check=False)
+    if not status.is_file():
+        raise InputError("the day broke off (see the lines above); what it kept is taken in by the next job")
 
 
 def main() -> None:
@@ -98,17 +120,15 @@ def main() -> None:
     parser.add_argument("--branch", default="main")
     given = parser.parse_args()
     settings = read_settings(given.config)
-    folders, status = kept_folders(settings), Path(settings.export) / STATUS
-    pull(folders)
+    folders = kept_folders(settings)
+    stand_on(f"origin/{given.branch}", folders)
+    settings = read_settings(given.config)
     if ":" not in settings.adapter and not Path(settings.adapter).is_dir():
         command("dvc", "pull", "--quiet", settings.adapter, check=False)  # without one the day's news is kept
-    status.unlink(missing_ok=True)
-    subprocess.run([*DAY, "--config", given.config], check=False)
-    if not status.is_file():
-        raise InputError("the day broke off (see the lines above); what it kept is taken in by the next job")
+    day(settings, given.config)
     push(folders)
     publish(settings, given.config, given.branch)
-    told = read_json(status)
+    told = read_json(Path(settings.export) / STATUS)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(summary, "a", encoding="utf-8") as file:
             file.write((Path(settings.export) / SUMMARY).read_text(encoding="utf-8"))
