@@ -29,9 +29,7 @@ ASIDE = Path(".daily-aside")
 
 def command(*words: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command. Raises InputError with its last line where it fails."""
-    done = subprocess.run(
-        [str(word) for word in words], env=os.environ | environment, capture_output=True, text=True
-    )
+    done = subprocess.run([str(word) for word in words], env=os.environ | environment, capture_output=True, text=True)
     if check and done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"status {done.returncode}"]
         raise InputError(f"{' '.join(map(str, words[:3]))}: {said[-1]}")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import alphalens
+import duckdb
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from finsentiment.daily.run import build
+from finsentiment.daily.settings import read_settings
 from finsentiment.errors import InputError
 from finsentiment.features.export import COLUMNS, check_daily, factor_of, monthly_tables
 from finsentiment.files import read_json, sha256_folder
@@ -171,7 +179,6 @@ def test_a_past_price_that_changed_is_not_kept_and_the_news_is(days: Path, tmp_p
 
 
 def test_a_source_that_fails_is_said_at_the_end_and_stops_no_other(tmp_path: Path, tiny_adapter: Path) -> None:
-    pytest.importorskip("feedparser")
     sources = [
         {"kind": "files", "name": "gone", "folder": "no-such-folder"},
         {"kind": "feed", "name": "wire", "url": "http://127.0.0.1:9/rss"},
@@ -185,8 +192,6 @@ def test_a_source_that_fails_is_said_at_the_end_and_stops_no_other(tmp_path: Pat
 
 
 def test_features_of_the_past_that_moved_stop_the_job_before_anything_is_written(days: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(days, tmp_path / "copy")
     copy = tmp_path / "copy"
     (copy / "daily.yaml").write_text((days / "daily.yaml").read_text())
@@ -236,7 +241,6 @@ def test_a_first_day_whose_news_is_all_history_says_so(tmp_path: Path, tiny_adap
 
 
 def test_pandas_polars_and_duckdb_read_the_contract(days: Path) -> None:
-    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
     path = days / "export/sentiment_daily.parquet"
     by_pandas, by_polars = pd.read_parquet(path), polars.read_parquet(path)
     assert by_pandas.index.names == ["date", "ticker"] and by_polars.columns == list(COLUMNS)
@@ -264,9 +268,9 @@ def test_pandas_polars_and_duckdb_read_the_contract(days: Path) -> None:
 def test_a_file_that_breaks_the_contract_is_told(days: Path, tmp_path: Path, change: Any, said: str) -> None:
     path = days / "export/sentiment_daily.parquet"
     assert check_daily(path) == []
-    metadata = __import__("pyarrow.parquet").parquet.read_schema(path).metadata
-    table = __import__("pyarrow").Table.from_pandas(change(pd.read_parquet(path).reset_index()), preserve_index=False)
-    __import__("pyarrow.parquet").parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "bad.parquet")
+    metadata = pq.read_schema(path).metadata
+    table = pa.Table.from_pandas(change(pd.read_parquet(path).reset_index()), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "bad.parquet")
     assert any(said in fault for fault in check_daily(tmp_path / "bad.parquet")), check_daily(tmp_path / "bad.parquet")
 
 
@@ -291,8 +295,6 @@ def test_monthly_tables_join_by_the_pattern_of_financial_ml_and_lose_no_month() 
 
 
 def test_the_factor_is_what_alphalens_takes() -> None:
-    alphalens = pytest.importorskip("alphalens")
-
     factor = factor_of(daily(SESSIONS))
     assert factor.index.names == ["date", "asset"] and len(factor) < 2 * len(SESSIONS)
     rng = np.random.default_rng(0)
@@ -303,9 +305,6 @@ def test_the_factor_is_what_alphalens_takes() -> None:
 
 
 def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, tiny_adapter: Path) -> None:
-    from finsentiment.daily.run import build
-    from finsentiment.daily.settings import read_settings
-
     path = settings(tmp_path, tiny_adapter, store=str(tmp_path / "none"))
     with pytest.raises(InputError, match="no run"):
         build(read_settings(path), None)

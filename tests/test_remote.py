@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 import yaml
 
+from finsentiment.daily.settings import read_settings
 from tests.repository import ROOT
-
-boto3 = pytest.importorskip("boto3")
-pytest.importorskip("moto")
 
 DVC = (sys.executable, "-m", "dvc")
 SERVER = "from moto.server import main; import sys; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
@@ -174,7 +173,5 @@ def test_the_daily_job_runs_three_days_with_one_killed() -> None:
 
 
 def test_the_settings_in_git_are_valid_and_ask_for_a_contact_of_your_own() -> None:
-    from finsentiment.daily.settings import read_settings
-
     assert read_settings(ROOT / "daily.yaml").store == "data/live"
     assert "YOUR NAME" in yaml.safe_load((ROOT / "daily.yaml").read_text())["sources"][1]["contact"]

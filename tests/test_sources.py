@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from finsentiment.daily.settings import Edgar, Feed, Files, Yahoo
 from finsentiment.daily.web import Unavailable
 from finsentiment.market.store import Answer
 from tests.replay import Recorded, Replay, replayed
+from tests.repository import ROOT
 
 MOMENT = pd.Timestamp("2026-03-03T13:00:00", tz="UTC")
 LIST = "www.sec.gov/files/company_tickers.json"
@@ -152,10 +152,6 @@ ITEM = (
 )
 
 
-feedparser = pytest.mark.skipif(not find_spec("feedparser"), reason="feedparser is not installed")
-yfinance = pytest.mark.skipif(not find_spec("yfinance"), reason="yfinance is not installed")
-
-
 def rss(*items: tuple[str, str, str]) -> bytes:
     told = "".join(ITEM.format(key=key, title=title, stamp=stamp) for key, title, stamp in items)
     return f'<?xml version="1.0"?><rss version="2.0"><channel><title>wire</title>{told}</channel></rss>'.encode()
@@ -170,7 +166,6 @@ DAY = rss(
 )
 
 
-@feedparser
 def test_feed_titles_name_the_companies_and_times_are_those_of_the_entries(server: Replay) -> None:
     server.put(RSS, Recorded(DAY, headers={"ETag": '"x"', "Last-Modified": "Mon, 02 Mar 2026 15:00:00 GMT"}))
     found = SOURCES["feed"](FEED, ask(server, tickers=["AAA", "BBB"]))
@@ -181,7 +176,6 @@ def test_feed_titles_name_the_companies_and_times_are_those_of_the_entries(serve
     assert again.news is None and again.cursor == found.cursor and again.asked == {"news": ["AAA"]}
 
 
-@feedparser
 def test_feed_names_of_a_file_are_whole_words(server: Replay, tmp_path: Path) -> None:
     (tmp_path / "names.csv").write_text("ticker,name\nAAA,Alpha\nBBB,Beta Works\n")
     server.put(
@@ -192,7 +186,6 @@ def test_feed_names_of_a_file_are_whole_words(server: Replay, tmp_path: Path) ->
     assert found.news["ticker"].tolist() == ["AAA", "BBB"] and found.news["source_id"].tolist() == ["1", "3"]
 
 
-@feedparser
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -210,7 +203,6 @@ def test_feed_that_cannot_be_had_says_why(server: Replay, answer: Recorded, said
         SOURCES["feed"](FEED, ask(server))
 
 
-@feedparser
 def test_feed_whose_xml_breaks_gives_what_came_before_and_is_asked_whole_again(server: Replay) -> None:
     broken = DAY[: DAY.index(b"<item><guid>3")] + b"<item><title>$AAA sinks\x00"
     server.put(RSS, Recorded(broken, headers={"ETag": '"x"'}))
@@ -284,7 +276,6 @@ def yahoo(server: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
     return server
 
 
-@yfinance
 def test_yahoo_gives_prices_as_traded_dividends_and_news_to_the_second(yahoo: Replay) -> None:
     found = SOURCES["yahoo"](YAHOO, ask(yahoo))
     assert not found.failed and found.asked == {name: ["AAA"] for name in ("news", "prices", "actions")}
@@ -296,7 +287,6 @@ def test_yahoo_gives_prices_as_traded_dividends_and_news_to_the_second(yahoo: Re
     assert story["published_at"] == pd.Timestamp("2026-03-02T22:04:05Z") and story["headline"] == "Alpha wins"
 
 
-@yfinance
 @pytest.mark.parametrize(
     ("where", "answers", "failed"),
     [
@@ -321,7 +311,6 @@ def test_yahoo_what_fails_for_a_ticker_is_named(
     assert ("AAA" in found.asked["news"]) == (failed is None)
 
 
-@yfinance
 def test_yahoo_that_refuses_with_429_for_good_says_so(yahoo: Replay) -> None:
     yahoo.put(CHART, Recorded(b"Too Many Requests", 429))
     assert "429" in SOURCES["yahoo"](YAHOO, ask(yahoo)).failed["all"]
@@ -358,3 +347,10 @@ def test_files_of_every_kind_are_read_and_a_broken_one_is_named(tmp_path: Path) 
 def test_files_of_a_folder_that_is_not_there_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="is no folder"):
         read_folder(tmp_path / "none")
+
+
+def test_every_source_of_the_daily_job_has_a_row_and_stands_in_the_docs() -> None:
+    kinds = {get_args(section.model_fields["kind"].annotation)[0] for section in (Yahoo, Edgar, Feed, Files)}
+    assert kinds == set(SOURCES)
+    table = (ROOT / "docs/daily.md").read_text()
+    assert not [kind for kind in kinds if f"| `{kind}` |" not in table]

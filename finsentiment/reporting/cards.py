@@ -42,7 +42,8 @@ def licence_of(corpus: str, spec: str) -> tuple[Licence, str]:
     if data.key == "cc0-1.0":
         return base, f"The corpus is free ({data.name}), so that the licence of the base model holds ({base.name})."
     why = f"The adapter was trained on {CORPUS_NAMES[corpus]}, which is under {data.name}; the base model is under "
-    return data._replace(key=data.key if base.key == "apache-2.0" else "other"), f"{why}{base.name}. Both hold."
+    both = data if base.key == "apache-2.0" else Licence("other", f"{data.name} and {base.name}", data.link)
+    return both, f"{why}{base.name}. Both hold."
 
 
 def model_card(facts: dict[str, Any]) -> str:
@@ -123,7 +124,8 @@ def _training(facts: dict[str, Any]) -> str:
 def _results(evaluated: dict[str, Any], baseline: dict[str, Any], dataset: str) -> str:
     rows = [
         f"| **this model** | **{evaluated['accuracy']:.3f}** | {evaluated['accuracy_low']:.3f} to "
-        f"{evaluated['accuracy_high']:.3f} | {evaluated['macro_f1']:.3f} |"
+        f"{evaluated['accuracy_high']:.3f} | {evaluated['macro_f1']:.3f} | {evaluated['macro_f1_low']:.3f} to "
+        f"{evaluated['macro_f1_high']:.3f} |"
     ]
     names = {
         "zero_shot": "base model without fine-tuning",
@@ -133,7 +135,8 @@ def _results(evaluated: dict[str, Any], baseline: dict[str, Any], dataset: str) 
     }
     rows += [
         f"| {label} | {baseline[name]['accuracy']:.3f} | {baseline[name]['accuracy_low']:.3f} to "
-        f"{baseline[name]['accuracy_high']:.3f} | {baseline[name]['macro_f1']:.3f} |"
+        f"{baseline[name]['accuracy_high']:.3f} | {baseline[name]['macro_f1']:.3f} | "
+        f"{baseline[name]['macro_f1_low']:.3f} to {baseline[name]['macro_f1_high']:.3f} |"
         for name, label in names.items()
         if name in baseline
     ]
@@ -144,7 +147,7 @@ def _results(evaluated: dict[str, Any], baseline: dict[str, Any], dataset: str) 
     return (
         f"## Results\n\n{evaluated['sentences']} test sentences of {dataset}. Intervals (95 %) resample the sentences; "
         "another seed moves the figures too.\n\n"
-        "| | accuracy | 95 % interval | macro F1 |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "| | accuracy | 95 % interval | macro F1 | 95 % interval |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"| class | precision | recall | F1 | sentences |\n|---|---|---|---|---|\n{classes}\n\n"
         f"Calibration: the expected calibration error is {evaluated['ece']:.3f}, with a temperature of "
         f"{evaluated['temperature']:.2f}."
