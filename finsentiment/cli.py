@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,8 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("text", help="a sentence; with -o a CSV or Parquet file; - for standard input, a text a line")
     score.add_argument("-o", "--output", metavar="FILE", help="where the scored file goes: .csv or .parquet")
     score.add_argument("--column", default="headline", help="column of the file that holds the text (headline)")
-    score.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
-    score.add_argument("--stage", metavar="STAGE", help="the adapter that is registered for it, such as prod")
+    which = score.add_mutually_exclusive_group()
+    which.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    which.add_argument("--stage", metavar="STAGE", help="the adapter that is registered for it, such as prod")
     score.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     score.add_argument("--threads", default=2, type=_count, help="CPU threads (%(default)s)")
     score.add_argument("--batch-tokens", default=512, type=_count, help="tokens per forward pass (%(default)s)")
@@ -65,14 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         "daily",
         help="fetch news and prices, score them, build and export features",
         description="Fetch what is new, keep it in the store, score it, build the features up to the coming session, "
-        "see that those of past sessions stand, and export them.",
+        "check that those of past sessions have not changed, and export them.",
     )
     daily.add_argument("--config", default="daily.yaml", metavar="FILE", help="the settings (%(default)s)")
-    daily.add_argument("--as-of", metavar="DATE", help="fetch nothing: rebuild what was known at the end of that day")
+    past = daily.add_mutually_exclusive_group()
+    past.add_argument("--as-of", metavar="DATE", help="fetch nothing: rebuild what was known at that day's end (UTC)")
+    past.add_argument("--no-fetch", action="store_true", help="ask no source: build and export what the store has")
     daily.add_argument(
         "-o", "--output", default="as-of", metavar="DIR", help="with --as-of: where it goes (%(default)s)"
     )
-    daily.add_argument("--no-fetch", action="store_true", help="ask no source: build and export what the store has")
     daily.add_argument("--accept", action="append", default=[], metavar="TICKER", help="take its changed past prices")
     daily.add_argument("--changed", action="store_true", help="write features although those of the past moved")
     daily.set_defaults(run=_daily)
@@ -85,39 +89,48 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("features", nargs="?", default="data/features/features.parquet", help="(%(default)s)")
     export.add_argument("-o", "--output", default="export", metavar="DIR", help="where the files go (%(default)s)")
     export.add_argument("--settings", default="params.yaml", metavar="FILE", help="params.yaml, or a daily.yaml")
-    export.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    export.add_argument("--adapter", metavar="DIR", help="the fine-tuned model (models/adapter, or that of daily.yaml)")
     export.add_argument("--check", metavar="FILE", help="say whether this file keeps the contract, and write nothing")
     export.set_defaults(run=_export)
     return parser
 
 
 def _daily(given: argparse.Namespace) -> None:
-    from finsentiment.daily.command import rebuild, run_daily
-
-    if given.as_of:
-        rebuild(given.config, given.as_of, given.output)
-    else:
+    with _extras("daily", "pipeline,daily"):
+        from finsentiment.daily.command import rebuild, run_daily
+    if given.as_of is None:
         run_daily(given.config, given.accept, given.changed, not given.no_fetch)
+    elif given.accept or given.changed:
+        raise InputError("--as-of writes into a folder of its own: leave out --accept and --changed")
+    else:
+        rebuild(given.config, given.as_of, given.output)
 
 
 def _export(given: argparse.Namespace) -> None:
-    from finsentiment.daily.command import check_export, export_file
-
-    if given.check:
-        check_export(given.check)
-    else:
+    with _extras("export", "pipeline"):
+        from finsentiment.daily.command import check_export, export_file
+    if given.check is None:
         export_file(given.features, given.output, given.settings, given.adapter)
+    else:
+        check_export(given.check)
 
 
 def _check(given: argparse.Namespace) -> None:
-    try:
+    with _extras("check", "pipeline"):
         from finsentiment.check.look import look_at
-    except ModuleNotFoundError as error:
-        raise InputError(f"check needs {error.name}: pip install 'finsentiment[pipeline]'") from None
     found = look_at(given.path)
     print(found)
     if found.error:
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _extras(command: str, extras: str) -> Iterator[None]:
+    """Say which extras of the package a command needs, where what it imports is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{command} needs {error.name}: pip install 'finsentiment[{extras}]'") from None
 
 
 def _count(text: str) -> int:
@@ -127,7 +140,7 @@ def _count(text: str) -> int:
 
 
 def _score(given: argparse.Namespace) -> None:
-    if given.stage:
+    if given.stage is not None:
         from finsentiment.llm.registry import STAGE, adapter_folder
 
         given.adapter = adapter_folder(f"{STAGE}{given.stage}")

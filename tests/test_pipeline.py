@@ -15,7 +15,7 @@ from scripts import verify
 from tests.repository import ROOT, Repository
 
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-AFTER_FINETUNE = ["finetune", "evaluate", "score_news", "build_features", "backtest", "report"]
+AFTER_FINETUNE = ["finetune", "evaluate", "release", "score_news", "build_features", "backtest", "report"]
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,7 @@ def test_feed_titles_name_the_companies_and_times_are_those_of_the_entries(serve
     found = SOURCES["feed"](FEED, ask(server, tickers=["AAA", "BBB"]))
     assert found.news[["source_id", "ticker"]].to_numpy().tolist() == [["1", "AAA"], ["3", "AAA"], ["3", "BBB"]]
     assert (found.news["published_at"] == pd.Timestamp("2026-03-02T14:15:00", tz="UTC")).all()
-    assert found.refused == {"news_without_time": 1, "news_without_text": 0, "news_without_ticker": 1}
+    assert found.refused == {"news_without_clear_time": 1, "news_without_ticker": 1}
     again = SOURCES["feed"](FEED, ask(server, cursor=found.cursor))
     assert again.news is None and again.cursor == found.cursor and again.asked == {"news": ["AAA"]}
 
@@ -209,6 +209,31 @@ def test_feed_whose_xml_breaks_gives_what_came_before_and_is_asked_whole_again(s
     found = SOURCES["feed"](FEED, ask(server))
     assert found.news["source_id"].tolist() == ["1"] and "broken XML" in found.failed["the feed"]
     assert (found.cursor, found.asked) == ({}, {})
+
+
+def test_feed_with_a_small_fault_in_its_xml_is_read_whole(server: Replay) -> None:
+    server.put(RSS, Recorded(rss(("1", "$AAA R&D rises", STAMP), ("2", "$AAA &nbsp;falls", STAMP)) + b"<!-- 1 -->"))
+    found = SOURCES["feed"](FEED, ask(server))
+    assert found.news["source_id"].tolist() == ["1", "2"] and not found.failed and found.asked == {"news": ["AAA"]}
+
+
+@pytest.mark.parametrize(
+    ("stamp", "zone", "expected"),
+    [
+        ("Mon, 02 Mar 2026 09:15:00 EST", None, "2026-03-02T14:15:00Z"),
+        ("Mon, 02 Mar 2026 09:15:00", None, None),
+        ("Mon, 02 Mar 2026 09:15:00", "America/New_York", "2026-03-02T14:15:00Z"),
+        ("Mon, 02 Mar 2026 09:15:00 BST", None, None),  # of Britain or of Bangladesh
+        ("tomorrow", None, None),
+    ],
+)
+def test_feed_times_without_a_clear_zone_count_for_nothing(
+    server: Replay, stamp: str, zone: str | None, expected: str | None
+) -> None:
+    server.put(RSS, Recorded(rss(("1", "$AAA rises", stamp))))
+    found = SOURCES["feed"](FEED.model_copy(update={"time_zone": zone}), ask(server))
+    assert found.news["published_at"].tolist() == ([pd.Timestamp(expected)] if expected else [])
+    assert found.refused.get("news_without_clear_time", 0) == (0 if expected else 1)
 
 
 # --- Yahoo
@@ -278,7 +303,7 @@ def yahoo(server: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
 
 def test_yahoo_gives_prices_as_traded_dividends_and_news_to_the_second(yahoo: Replay) -> None:
     found = SOURCES["yahoo"](YAHOO, ask(yahoo))
-    assert not found.failed and found.asked == {name: ["AAA"] for name in ("news", "prices", "actions")}
+    assert not found.failed and found.asked == {"news": ["AAA"]}
     assert found.prices["session"].tolist() == [pd.Timestamp("2026-02-27"), pd.Timestamp("2026-03-02")]
     assert found.prices["close"].tolist() == [10.2, 11.2]  # not the adjusted one
     action = found.actions.iloc[0]
@@ -316,6 +341,13 @@ def test_yahoo_that_refuses_with_429_for_good_says_so(yahoo: Replay) -> None:
     assert "429" in SOURCES["yahoo"](YAHOO, ask(yahoo)).failed["all"]
 
 
+def test_yahoo_that_is_gone_is_not_asked_about_every_ticker(yahoo: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finsentiment.daily.sources.yahoo.AGAIN", lambda ask, *told, **named: ask(*told, **named))
+    nobody = Replay(9)  # a port where nothing listens
+    found = SOURCES["yahoo"](YAHOO, ask(nobody, tickers=[f"T{number}" for number in range(40)]))
+    assert "the rest" in found.failed and len(found.failed) == web.GIVE_UP + 1
+
+
 # --- files
 
 
@@ -340,8 +372,18 @@ def test_files_of_every_kind_are_read_and_a_broken_one_is_named(tmp_path: Path) 
     assert found.news["headline"].tolist() == ["Alpha wins", "Alpha again"] and found.news["source_id"].is_unique
     assert found.prices["volume"].tolist() == [5.0] and found.actions["split"].tolist() == [2.0]
     assert list(found.failed) == ["news-3.csv"] and "headline" in found.failed["news-3.csv"]
-    assert found.refused == {"other_tickers": 1}
+    assert found.refused == {"rows_on_other_tickers": 1}
     assert np.array_equal(found.news["published_at"].dt.hour, [22, 23])
+
+
+def test_files_with_days_alone_count_from_the_end_of_the_day_and_empty_ids_are_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "news.csv").write_text(
+        "news_id,published_at,ticker,headline\n"
+        ",2026-03-02,AAA,Alpha wins\n,2026-03-02,AAA,Alpha again\n7,2026-03-02,AAA,Alpha thrice\n"
+    )
+    found = read_folder(tmp_path).news
+    assert (found["published_at"] == pd.Timestamp("2026-03-02T23:59:59Z")).all()
+    assert found["source_id"].is_unique and found["source_id"].iloc[-1] == "7"
 
 
 def test_files_of_a_folder_that_is_not_there_cannot_be_had(tmp_path: Path) -> None:

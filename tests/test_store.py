@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -32,8 +33,9 @@ def stories(*rows: dict[str, object]) -> Answer:
 
 def append(store: Store, answer: Answer, hours: float) -> dict[str, object]:
     with store.locked():
-        moment, behind = store.moment(lambda: START + pd.Timedelta(hours=hours))
-        return store.append({"wire": answer}, moment, moment, {"clock_behind_s": behind})
+        clock = START + pd.Timedelta(hours=hours)
+        moment, behind = store.moment(lambda: clock)
+        return store.append({"wire": answer}, clock, moment, {"clock_behind_s": behind})
 
 
 def test_a_run_repeated_adds_nothing_and_a_correction_is_a_new_row(tmp_path: Path) -> None:
@@ -67,6 +69,39 @@ def test_a_clock_that_was_set_back_makes_news_late_and_never_early(tmp_path: Pat
     assert run["clock_behind_s"] == 3 * 3600
     first, second = store.read("news")["first_seen_at"]
     assert first == START + pd.Timedelta(hours=5) and second == first + pd.Timedelta(microseconds=1)
+
+
+def test_a_clock_that_was_ahead_once_makes_no_backfill_of_what_comes_later(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    append(store, stories(story("1")), 48)
+    append(store, stories(story("2")), 24)  # set right
+    append(store, stories(story("3")), 30)
+    assert store.read("news")["asked_before_at"].tolist()[1:] == [
+        START + pd.Timedelta(hours=24),
+        START + pd.Timedelta(hours=24),
+    ]
+
+
+def test_runs_of_another_machine_count_from_when_they_came_in_if_others_were_there_before(tmp_path: Path) -> None:
+    mine, other = Store(tmp_path / "mine"), Store(tmp_path / "other")
+    append(mine, stories(story("1")), 0)
+    shutil.copytree(mine.folder, other.folder)
+    append(other, stories(story("2"), story("3")), 1)
+    shutil.copytree(other.folder, tmp_path / "ahead")
+    mine.take_in(tmp_path / "ahead", lambda: START + pd.Timedelta(hours=9))
+    assert mine.read("news")["first_seen_at"].iloc[-1] == START + pd.Timedelta(hours=1), "nobody had run meanwhile"
+
+    mine, past = Store(tmp_path / "published"), START + pd.Timedelta(hours=3)
+    append(mine, stories(story("2")), 2)
+    known = mine.read("news")
+    mine.take_in(other.folder, lambda: START + pd.Timedelta(hours=9))
+    rows = mine.read("news")
+    pd.testing.assert_frame_equal(rows.iloc[: len(known)], known)
+    assert (rows["first_seen_at"].iloc[1:] >= START + pd.Timedelta(hours=9)).all() and len(rows) == 4
+    pd.testing.assert_frame_equal(mine.read("news", past), known)
+    before = sha256_folder(mine.folder)
+    mine.take_in(other.folder, lambda: START + pd.Timedelta(hours=10))
+    assert sha256_folder(mine.folder) == before, "it was taken in twice"
 
 
 def _append_many(folder: Path, worker: int) -> None:
@@ -115,7 +150,11 @@ def test_a_run_that_is_killed_leaves_whole_runs_alone_and_the_next_goes_on(tmp_p
 def test_a_store_that_is_held_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finsentiment.market.store.WAIT", 0.1)
     store = Store(tmp_path / "store")
-    with store.locked(), pytest.raises(InputError, match="another run holds this store"), Store(store.folder).locked():
+    with (
+        store.locked(),
+        pytest.raises(InputError, match="another run has held this store"),
+        Store(store.folder).locked(),
+    ):
         pass
 
 

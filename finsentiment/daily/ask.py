@@ -15,7 +15,7 @@ class Ask:
     """What a source is asked.
 
     tickers : the companies
-    moment : when the run began, UTC
+    moment : when the run began, UTC; not before an earlier run
     known : `source_id` and ticker of its news in the store
     asked_before : when it was last asked for news of each ticker, and answered
     priced_until : last session in the store of its prices, by ticker

@@ -48,7 +48,7 @@ def check_answer(
             prices,
             {
                 "prices_other_ticker": ~prices["ticker"].isin(tickers),
-                "prices_of_another_source": prices["ticker"].isin(taken),
+                "prices_that_another_source_gives": prices["ticker"].isin(taken),
                 "prices_not_settled": prices["session"] > settled,
                 "prices_no_session": ~prices["session"].isin(calendar(exchange).sessions),
                 "prices_not_positive": pd.Series(~true, index=prices.index),

@@ -19,6 +19,8 @@ from finsentiment.intake.tables import read_user_table
 from finsentiment.market.history import last_settled, new_prices
 from finsentiment.market.store import Answer, Store
 
+FEW = 0.1
+"""Share of the tickers that may fail without an error at the end."""
 Clock = Callable[[], pd.Timestamp]
 
 
@@ -88,10 +90,14 @@ def fetch_all(
     session : of all requests; None: each source makes its own
     """
     store, tickers = Store(settings.store), tickers_of(settings)
+    if unknown := sorted(accepted - set(tickers)):
+        raise InputError(f"--accept {unknown[0]}: none of the tickers that are asked about")
     stopped: list[str] = []
     with store.locked():
-        began, behind = store.moment(clock)
-        prices, news, asked = store.read("prices"), store.read("news"), store.asked()
+        began, late = store.moment(clock)
+        asked_at = began - pd.Timedelta(seconds=late)
+        prices, news, asked = store.read("prices"), store.read("news"), store.asked(asked_at)
+        holders = prices.drop_duplicates("ticker").set_index("ticker")["source"].to_dict()
         answers: dict[str, Answer] = {}
         for source in settings.sources:
             mine = prices[prices["source"] == source.name]
@@ -100,25 +106,39 @@ def fetch_all(
                 tickers=tickers,
                 moment=began,
                 known=frozenset(zip(told["source_id"], told["ticker"], strict=True)),
-                asked_before=asked.get((source.name, "news"), {}),
+                asked_before=asked.get(source.name, {}),
                 priced_until=mine.groupby("ticker")["session"].max().to_dict(),
                 cursor=store.cursor(source.name),
                 session=session,
             )
             answer = _asked(source, ask)
-            settled = last_settled(min(began, clock()), settings.exchange)
-            check_answer(
-                answer, tickers, began, settled, settings.exchange, set(prices["ticker"]) - set(mine["ticker"])
-            )
+            taken = {ticker for ticker, holder in holders.items() if holder != source.name}
+            check_answer(answer, tickers, began, last_settled(clock(), settings.exchange), settings.exchange, taken)
+            stopped += _failures(answer, source.name, tickers)
             stopped += _without_revisions(answer, mine, store, accepted, source.name)
-            if answer.failed and not any(answer.asked.values()):
-                reason = answer.failed.get("all") or next(iter(answer.failed.values()))
-                stopped.append(f"{source.name}: {reason}")
+            if answer.prices is not None:
+                holders |= {ticker: source.name for ticker in answer.prices["ticker"].unique() if ticker not in holders}
             answers[source.name] = answer
+        names = {source.name for source in settings.sources}
+        if gone := sorted(ticker for ticker in tickers if holders.get(ticker, next(iter(names))) not in names):
+            stopped.append(
+                f"{gone[0]}: the store has its prices from {holders[gone[0]]!r}, which is no source any more "
+                f"({len(gone)} tickers); name a source so, or begin a new store"
+            )
         seen, _ = store.moment(clock)
-        seen = max(seen, began)
-        run = store.append(answers, began, seen, {"clock_behind_s": behind, "tickers": tickers, **facts})
+        facts = {"clock_behind_s": late, "tickers": tickers, **facts}
+        run = store.append(answers, asked_at, max(seen, began), facts)
     return Fetched(run, stopped)
+
+
+def _failures(answer: Answer, source: str, tickers: list[str]) -> list[str]:
+    """What failed of a source that must not be overlooked: all but a few tickers."""
+    single = {name: reason for name, reason in answer.failed.items() if name in tickers}
+    lines = [f"{source}: {name}: {reason}" for name, reason in answer.failed.items() if name not in single]
+    if len(single) > FEW * len(tickers):
+        first, reason = next(iter(single.items()))
+        lines.append(f"{source}: {len(single)} of {len(tickers)} tickers failed, such as {first}: {reason}")
+    return [line.replace(f"{source}: all: ", f"{source}: ", 1) for line in lines]
 
 
 def _asked(source: Source, ask: Ask) -> Answer:
@@ -142,13 +162,8 @@ def _without_revisions(
         return []
     known = store.read("actions")
     told = answer.actions if answer.actions is not None else known.iloc[:0]
-    answer.prices, changed = new_prices(answer.prices, stored, known[known["source"] == source], told, accepted)
-    for ticker, reason in changed.items():
-        answer.failed[ticker] = f"its past changed: {reason}"
-    if answer.actions is not None:
-        answer.actions = answer.actions[~answer.actions["ticker"].isin(changed)]
-    answer.asked = {
-        name: [ticker for ticker in tickers if name == "news" or ticker not in changed]
-        for name, tickers in answer.asked.items()
-    }
+    known = known[known["source"] == source]
+    answer.prices, kept, changed = new_prices(answer.prices, stored, known, told, accepted)
+    answer.actions = None if answer.actions is None else kept
+    answer.failed |= {ticker: f"its past changed: {reason}" for ticker, reason in changed.items()}
     return [f"{source}, {ticker}: {reason}" for ticker, reason in changed.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from finsentiment.features.look_ahead import check_no_look_ahead
 from finsentiment.files import read_json, read_table, write_json, write_table
 from finsentiment.llm.adapter import adapter_hash
 from finsentiment.llm.registry import adapter_folder
-from finsentiment.market.history import SETTLED, coming_session, last_settled
-from finsentiment.market.live import known_market
-from finsentiment.market.sessions import calendar
+from finsentiment.market.history import last_settled
+from finsentiment.market.live import Known, known_market
 from finsentiment.market.store import Store
 
 CHECKED_SESSIONS = 2
@@ -33,14 +32,12 @@ class Built:
     """Features, and what there is to say of them.
 
     features : the table of `live_features`
-    known_at : the moment of the last run that they rest on
-    coming : the session that comes next
+    known : what they rest on
     facts : counts
     """
 
     features: pd.DataFrame
-    known_at: pd.Timestamp
-    coming: pd.Timestamp
+    known: Known
     facts: dict[str, Any]
 
 
@@ -59,65 +56,46 @@ def build(settings: Daily, until: pd.Timestamp | None) -> Built:
     Raises
     ------
     InputError
-        The store has no prices or no news yet.
+        The store has no prices yet.
     finsentiment.features.look_ahead.LookAhead
         A feature moves when what comes after its entry is changed.
     """
     store, section, exchange = Store(settings.store), settings.features, settings.exchange
-    runs = store.runs(until)
-    if not runs:
-        raise InputError(
-            f"{store.folder}: no run{'' if until is None else f' until {until}'}; run `finsentiment daily`"
-        )
-    moment = pd.Timestamp(runs[-1]["seen_at"])
-    news, prices, facts = known_market(store, exchange, section.entry, section.latency, settings.backfill, until)
-    news = news[news["ticker"].isin(set(prices["ticker"]))].reset_index(drop=True)
-    if news.empty:
-        raise InputError(
-            f"{store.folder}: no news counts yet ({facts['news_backfill']} stories were there before the first run, "
-            "and backfill: false leaves them out); features begin with the first story that comes from now on"
-        )
+    known = known_market(store, exchange, section.entry, section.latency, settings.backfill, until)
+    news = known.news[known.news["ticker"].isin(set(known.prices["ticker"]))].reset_index(drop=True)
     p = scores_of(store, news["headline"], settings)
     scores = pd.DataFrame({"news_id": news["news_id"], FINE_TUNED: p["p_positive"] - p["p_negative"]})
-    coming = coming_session(moment, exchange, section.entry, section.latency)
-    priced = _priced(store, coming, exchange, until)
-    table = live_features(prices, news, scores, section, exchange, coming, priced)
-    known = table[table["session"] <= prices["session"].max()]
-    if len(known):
-        sessions = min(CHECKED_SESSIONS, known["session"].nunique())
-        check_no_look_ahead(known, prices, news, scores, section, exchange, sessions)
-    last = str(prices["session"].max().date())
-    return Built(
-        table, moment, coming, {**facts, "news": len(news), "coming": str(coming.date()), "priced_until": last}
-    )
-
-
-def _priced(store: Store, coming: pd.Timestamp, exchange: str, until: pd.Timestamp | None) -> set[str]:
-    """Tickers whose source answered after the close before the coming session, with a price or without one."""
-    known = calendar(exchange)
-    before = known.sessions[known.sessions.get_loc(coming) - 1]
-    settled = known.session_close(before) + SETTLED
-    return {
-        ticker
-        for (_, table), moments in store.asked(until).items()
-        if table == "prices"
-        for ticker, moment in moments.items()
-        if moment >= settled
+    known = replace(known, news=news)
+    table, given = live_features(known, scores, section, exchange)
+    past = table[table["session"] <= known.prices["session"].max()]
+    if len(past):
+        check_no_look_ahead(past, *given, section, exchange, min(CHECKED_SESSIONS, past["session"].nunique()))
+    facts = {
+        **known.facts,
+        "news": len(news),
+        "known_at": known.moment.isoformat(),
+        "coming": str(known.coming.date()),
+        "priced_until": str(known.prices["session"].max().date()),
+        "rows_known_late": int((~table["ranked"]).sum()),
+        "exchange": exchange,
+        "entry": section.entry,
+        "latency": section.latency,
     }
+    return Built(table, known, facts)
 
 
-def stale_prices(built: Built, exchange: str) -> str:
-    """That the newest prices are older than they should be, in one line; nothing if they aren't."""
-    settled, last = last_settled(built.known_at, exchange), built.facts["priced_until"]
-    if last >= str(settled.date()):
-        return ""
-    return f"the newest prices are of {last}, and those of {settled.date()} are final: a source of prices fails"
+def behind(built: Built, tickers: list[str], exchange: str) -> list[str]:
+    """Tickers whose newest price is older than the last final session, or that have none."""
+    settled = last_settled(built.known.moment, exchange)
+    newest = built.known.prices.groupby("ticker")["session"].max().reindex(tickers)
+    return [str(ticker) for ticker in newest.index[~(newest >= settled).to_numpy()]]
 
 
-def keep(settings: Daily, built: Built, changed: bool) -> dict[str, Any]:
+def keep(settings: Daily, built: Built, changed: bool, accepted: set[str]) -> dict[str, Any]:
     """Write the features where `settings` says, once no feature of a past session has moved since they were written.
 
-    They may move where the adapter or the settings are others, which the file beside them tells, and with `changed`.
+    They may move where the adapter or the settings are others, which the file beside them tells, with `changed`, and
+    those of tickers that are `accepted`.
 
     Returns
     -------
@@ -134,12 +112,13 @@ def keep(settings: Daily, built: Built, changed: bool) -> dict[str, Any]:
     told = rests_on(settings)
     if path.is_file() and beside.is_file() and not changed and read_json(beside)["rests_on"] == told:
         before = read_table(path)
+        before = before[~before["ticker"].isin(accepted)]
         names = [name for name in before if arm_of(name) and name in built.features]
-        if fault := moved(before, built.features, names, built.coming, SAME):
+        if fault := moved(before, built.features, names, built.known.coming, SAME):
             raise InputError(
                 f"{path}: the past moved: {fault}; nothing was written; if that is right, run again with --changed"
             )
-    facts = {"rests_on": told, "known_at": built.known_at.isoformat(), **built.facts}
+    facts = {"rests_on": told, **built.facts}
     write_table(path, built.features)
     write_json(beside, facts)
     return facts

@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from finsentiment.errors import InputError
+from finsentiment.intake.settings import TimeZone
+from finsentiment.market.sessions import calendar
 from finsentiment.params import Features, FilePath, Section, faults_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+def _is_your_own(contact: str) -> str:
+    if contact.startswith("YOUR NAME"):
+        raise ValueError("expected your own name and mail address")
+    return contact
 
 
 class Yahoo(Section):
@@ -30,7 +38,7 @@ class Edgar(Section):
 
     kind: Literal["edgar"]
     name: Name = "edgar"
-    contact: Annotated[str, Field(pattern=r"^.+@.+\..+$")] = Field(
+    contact: Annotated[str, Field(pattern=r"^.+@.+\..+$"), AfterValidator(_is_your_own)] = Field(
         description="your name and mail address: the SEC refuses who does not say who asks"
     )
     forms: Annotated[list[str], Field(min_length=1)] = Field(description="kinds of filings, such as 8-K")
@@ -47,6 +55,7 @@ class Feed(Section):
     kind: Literal["feed"]
     name: Name
     url: Annotated[str, Field(pattern=r"^https?://")] = Field(description="where the feed is")
+    time_zone: TimeZone = Field(default=None, description="of times that are written without one")
     ticker: str | None = Field(default=None, description="of all its entries; null: by the names in their titles")
     names: FilePath | None = Field(
         default=None, description="CSV ticker,name: a title with the name is about the ticker"
@@ -59,7 +68,7 @@ class Files(Section):
     kind: Literal["files"]
     name: Name = "files"
     folder: FilePath = Field(description="with files news*.csv, prices*.csv, actions*.csv, or JSON lines, or Parquet")
-    time_zone: str | None = Field(default=None, description="of times of news that are written without one")
+    time_zone: TimeZone = Field(default=None, description="of times of news that are written without one")
 
 
 Source = Annotated[Yahoo | Edgar | Feed | Files, Field(discriminator="kind")]
@@ -68,7 +77,7 @@ Source = Annotated[Yahoo | Edgar | Feed | Files, Field(discriminator="kind")]
 class Daily(Section):
     """The whole of daily.yaml."""
 
-    tickers: list[str] | FilePath = Field(description="the companies, or a CSV with a column `ticker`")
+    tickers: list[str] | str = Field(description="the companies, or a CSV with a column `ticker`")
     exchange: str = Field(description="calendar code of exchange_calendars, such as XNYS")
     store: FilePath = Field(description="folder of the store")
     features_file: FilePath = Field(description="where the features go, a Parquet file")
@@ -97,10 +106,16 @@ def read_settings(path: str | Path) -> Daily:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:150]
         raise InputError(f"{path}: cannot be read as YAML ({reason})") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: expected settings, such as `exchange: XNYS`; see daily.yaml of the repository")
     try:
         found = Daily.model_validate(tree)
     except ValidationError as error:
         raise InputError(f"{path}: {faults_of(error)}") from None
+    try:
+        calendar(found.exchange)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).replace('market.exchange', 'exchange')}") from None
     folders = [Path(found.store), Path(found.features_file).parent, Path(found.export)]
     for one in folders:
         if one == Path() or any(one in other.parents or (one == other and one is not other) for other in folders):

@@ -13,6 +13,7 @@ from urllib3.util import Retry
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two parts of an answer
 RETRIES = 4
+GIVE_UP = 5  # companies in a row that can't be had, after which a source is not asked about the others
 PATIENCE = 60.0  # seconds of one pause, at most
 AGAIN = (429, 500, 502, 503, 504)
 

@@ -2,6 +2,8 @@
 
 Each price stands in the store as it was answered first. A later split rescales it, by the ratio that the source told.
 A later answer that differs by more than the splits explain is a revision, which is kept only where it is accepted.
+What comes late is kept too, but no session counts whose features rest on it and whose entry came before
+(`known_in_time`).
 """
 
 from __future__ import annotations
@@ -35,21 +37,26 @@ def coming_session(moment: pd.Timestamp, exchange: str, entry: str, latency: int
 
 def new_prices(
     answer: pd.DataFrame, stored: pd.DataFrame, known: pd.DataFrame, told: pd.DataFrame, accepted: set[str]
-) -> tuple[pd.DataFrame, dict[str, str]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """The rows of an answer that the store lacks, and revisions of tickers that are `accepted`.
+
+    A split is held back, to be told again, where the source has not rescaled the prices before it and gives new ones of
+    these: told later, it rescales them all.
 
     Parameters
     ----------
     answer : ticker, session and prices, of sessions that are settled
     stored, known : the store's prices, and its splits and dividends, of this source
-    told : ticker, session, split of this answer
+    told : ticker, session, split, dividend of this answer
     accepted : tickers whose revisions are taken
 
     Returns
     -------
-    rows; and of each ticker whose history changed without a split to explain it, what changed. It has no rows
+    rows, with `accepted`; actions of `told` to keep; and of each ticker whose history changed without a split to
+    explain it, what changed. It has neither rows nor actions
     """
-    last = stored.drop_duplicates(KEYS["prices"], keep="last")
+    first = stored[stored["accepted"] | ~stored.duplicated(KEYS["prices"])]
+    last = first.drop_duplicates(KEYS["prices"], keep="last").drop(columns="accepted")
     both = answer.merge(last, on=["ticker", "session"], how="left", suffixes=("", "_stored"), indicator=True)
     there = (both["_merge"] == "both").to_numpy()
     fresh = told[["ticker", "session", "split"]].assign(as_of=pd.Series(pd.NaT, told.index, "datetime64[us, UTC]"))
@@ -65,13 +72,22 @@ def new_prices(
     revised = there & ~rescaled & ~repeated
     changed = {}
     for ticker, rows in both[revised & ~both["ticker"].isin(accepted).to_numpy()].groupby("ticker", sort=True):
-        first = rows.iloc[0]
-        expected = first["close_stored"] / factor[rows.index[0]]
+        row = rows.iloc[0]
+        expected = row["close_stored"] / factor[rows.index[0]]
         changed[str(ticker)] = (
-            f"the close on {first['session'].date()} is {first['close']:g} and was {expected:g}, in {len(rows)} "
+            f"the close on {row['session'].date()} is {row['close']:g} and was {expected:g}, in {len(rows)} "
             f"sessions no split explains it; if the new prices are right, run again with --accept {ticker}"
         )
-    return answer[(~there | revised) & ~answer["ticker"].isin(changed).to_numpy()], changed
+    waits = both.assign(unmoved=there & repeated & ~rescaled, new=~there)
+    early = [
+        bool(mine["unmoved"].any() and mine["new"].any() and split != 1)
+        for split, mine in (
+            (action.split, waits[(waits["ticker"] == action.ticker) & (waits["session"] < action.session)])
+            for action in told.itertuples()
+        )
+    ]
+    rows = answer.assign(accepted=revised)[(~there | revised) & ~answer["ticker"].isin(changed).to_numpy()]
+    return rows, told[~np.array(early, dtype=bool) & ~told["ticker"].isin(changed).to_numpy()], changed
 
 
 def split_factor(ticker: pd.Series, session: pd.Series, as_of: pd.Series, splits: pd.DataFrame) -> pd.Series:
@@ -89,12 +105,11 @@ def split_factor(ticker: pd.Series, session: pd.Series, as_of: pd.Series, splits
     return factor
 
 
-def adjusted_prices(prices: pd.DataFrame, actions: pd.DataFrame, exchange: str) -> tuple[pd.DataFrame, dict[str, int]]:
+def adjusted_prices(prices: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The table of prices as a pipeline reads it, adjusted for splits and dividends.
 
     A dividend scales all prices before its session by 1 - dividend / last close before it (the method of CRSP and
-    Yahoo). A price that came late, since the source had answered without it when it could have told, is left out: what
-    was built without it must not move. So is a dividend that came late.
+    Yahoo). A price, a split and a dividend count as they were told first; a later price only where it was accepted.
 
     Parameters
     ----------
@@ -103,46 +118,59 @@ def adjusted_prices(prices: pd.DataFrame, actions: pd.DataFrame, exchange: str) 
     Returns
     -------
     prices : ticker, session, open, high, low, close, volume, sorted
-    facts : `prices_late`, `dividends_late`: how many were left out; `prices_revised`: how many have a later row
+    revised : how many rows took the place of another, or had to leave it
     """
-    first, last = (_one_each(prices, "prices", keep) for keep in ("first", "last"))
-    late = _came_late(first, exchange)
-    table = last[~late].reset_index(drop=True)
-    told = _one_each(actions, "actions", "last")
-    # A split counts from when its ratio was first told, however often it is told again.
-    ratios = actions.drop_duplicates(["ticker", "session", "split"], keep="first")
-    ratios = ratios.drop_duplicates(["ticker", "session"], keep="last")
-    factor = split_factor(table["ticker"], table["session"], table["as_of"], ratios)
+    table = prices[prices["accepted"] | ~prices.duplicated(KEYS["prices"])]
+    table = table.drop_duplicates(KEYS["prices"], keep="last").sort_values(["ticker", "session"], ignore_index=True)
+    splits, dividends = (told_first(actions, name) for name in ("split", "dividend"))
+    factor = split_factor(table["ticker"], table["session"], table["as_of"], splits)
     table[FOUR] = table[FOUR].div(factor, axis=0)
     table["volume"] = table["volume"] * factor
-    late_paid = _came_late(_one_each(actions, "actions", "first"), exchange) & (told["dividend"] > 0).to_numpy()
-    paid = told[(told["dividend"] > 0).to_numpy() & ~late_paid].reset_index(drop=True)
-    amount = paid["dividend"] / split_factor(paid["ticker"], paid["session"], paid["as_of"], ratios)
+    amount = dividends["dividend"] / split_factor(dividends["ticker"], dividends["session"], dividends["as_of"], splits)
     scale = np.ones(len(table))
-    for ticker, session, dividend in zip(paid["ticker"], paid["session"], amount, strict=True):
+    for ticker, session, dividend in zip(dividends["ticker"], dividends["session"], amount, strict=True):
         before = ((table["ticker"] == ticker) & (table["session"] < session)).to_numpy()
-        if before.any():
+        if before.any() and dividend < table["close"].to_numpy()[before][-1]:
             scale[before] *= 1 - dividend / table["close"].to_numpy()[before][-1]
     table[FOUR] = table[FOUR].mul(scale, axis=0)
-    facts = {
-        "prices_late": int(late.sum()),
-        "dividends_late": int(late_paid.sum()),
-        "prices_revised": len(prices) - len(last),
-    }
-    return table[["ticker", "session", *FOUR, "volume"]], facts
+    return table[["ticker", "session", *FOUR, "volume"]], len(prices) - len(table)
 
 
-def _one_each(rows: pd.DataFrame, name: str, keep: str) -> pd.DataFrame:
-    """The first or the last row of each ticker and session, sorted by them."""
-    return rows.drop_duplicates(KEYS[name], keep=keep).sort_values(["ticker", "session"], ignore_index=True)
+def told_first(actions: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Of each split, or each dividend, what was told first: one row by ticker and session."""
+    nothing = {"split": 1.0, "dividend": 0.0}[name]
+    return actions[actions[name] != nothing].drop_duplicates(["ticker", "session"], ignore_index=True)
 
 
-def _came_late(rows: pd.DataFrame, exchange: str) -> np.ndarray:
-    """Whether the source had answered when it could have told this already."""
-    known = calendar(exchange)
-    close = utc_values(known.closes)[known.sessions.get_indexer(rows["session"])]
-    asked = pd.DatetimeIndex(rows["asked_before_at"]).tz_localize(None).as_unit("us").to_numpy()
-    return ~np.isnat(asked) & (asked >= close + SETTLED.to_timedelta64())
+def known_in_time(
+    prices: pd.DataFrame, actions: pd.DataFrame, sessions: pd.DatetimeIndex, exchange: str, entry: str, latency: int
+) -> pd.DataFrame:
+    """Whether all that the features of a session rest on was known here before its entry: `sessions` x tickers.
+
+    What came late counts for none of the sessions between: of a ticker's first answer, which holds its history, for
+    none before it.
+
+    Parameters
+    ----------
+    prices, actions : tables of the store
+    sessions : consecutive sessions of the exchange
+    """
+    told = pd.concat([prices[["ticker", "session", "as_of"]], *(told_first(actions, n) for n in ("split", "dividend"))])
+    tickers = pd.Index(np.unique(prices["ticker"]))
+    told = told[told["ticker"].isin(tickers)].drop_duplicates(["ticker", "session", "as_of"])
+    known = calendar(exchange).sessions
+    moments = pd.DatetimeIndex(told["as_of"])
+    ready = utc_values(moments) + np.timedelta64(latency, "m")
+    coming = known[np.searchsorted(entry_moments(exchange, entry), ready, side="right")]
+    begin = sessions.searchsorted(told["session"], side="right")
+    end = np.maximum(begin, sessions.searchsorted(coming))
+    late = np.zeros((len(sessions) + 1, len(tickers)), dtype=int)
+    column = tickers.get_indexer(told["ticker"])
+    np.add.at(late, (begin, column), 1)
+    np.add.at(late, (end, column), -1)
+    first = prices.groupby("ticker")["session"].min().reindex(tickers).to_numpy()
+    before = sessions.to_numpy()[:, None] <= first
+    return pd.DataFrame((late[:-1].cumsum(axis=0) == 0) & ~before, sessions, tickers)
 
 
 def _utc(moment: pd.Timestamp) -> np.datetime64:

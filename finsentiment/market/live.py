@@ -8,15 +8,32 @@ session's features rest on does not move afterwards.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from finsentiment.errors import InputError
-from finsentiment.market.history import adjusted_prices, coming_session
-from finsentiment.market.sessions import next_entry
+from finsentiment.market.history import adjusted_prices, coming_session, known_in_time, last_settled
+from finsentiment.market.sessions import calendar, next_entry, sessions_between
 from finsentiment.market.store import KEYS, Store
+
+
+def placed(rows: pd.DataFrame, exchange: str, entry: str, latency: int) -> pd.DataFrame:
+    """Rows of the store's news with when they count.
+
+    `published_at` is the later of both times, `counts` the session of the row, `session` that of its story, `backfill`
+    as in `known_news`.
+    """
+    known_at = rows[["published_at", "first_seen_at"]].max(axis=1).astype("datetime64[us, UTC]")
+    counts = next_entry(known_at, exchange, entry, latency)
+    early = next_entry(rows["published_at"].astype("datetime64[us, UTC]"), exchange, entry, latency) < counts
+    could = rows["asked_before_at"].isna() | (rows["published_at"] <= rows["asked_before_at"])
+    table = rows.assign(published_at=known_at, counts=counts, backfill=early & could)
+    first = table.groupby(KEYS["news"], sort=False)
+    # A correction is as much backfill as the story that it corrects.
+    return table.assign(backfill=first["backfill"].transform("first"), session=first["counts"].transform("first"))
 
 
 def known_news(
@@ -41,14 +58,7 @@ def known_news(
     if rows.empty:
         columns = ["news_id", "published_at", "ticker", "headline", "source", "backfill"]
         return rows.reindex(columns=columns), {"news_corrected": 0, "news_backfill": 0}
-    known_at = rows[["published_at", "first_seen_at"]].max(axis=1).astype("datetime64[us, UTC]")
-    counts = next_entry(known_at, exchange, entry, latency)
-    early = next_entry(rows["published_at"].astype("datetime64[us, UTC]"), exchange, entry, latency) < counts
-    could = rows["asked_before_at"].isna() | (rows["published_at"] <= rows["asked_before_at"])
-    table = rows.assign(published_at=known_at, counts=counts, backfill=early & could)
-    first = table.groupby(KEYS["news"], sort=False)
-    # A correction is as much backfill as the story that it corrects.
-    table = table.assign(backfill=first["backfill"].transform("first"), session=first["counts"].transform("first"))
+    table = placed(rows, exchange, entry, latency)
     in_time = table[table["counts"] <= table["session"]]
     kept = in_time.drop_duplicates(KEYS["news"], keep="last")
     facts = {"news_corrected": len(table) - len(kept), "news_backfill": int(kept["backfill"].sum())}
@@ -59,28 +69,72 @@ def known_news(
     return kept.assign(news_id=news_id)[columns].sort_values("news_id", ignore_index=True), facts
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a store knows at a moment.
+
+    news, prices : as `prepare` writes them, the prices with `universe`
+    moment : of the last run
+    coming : the session whose entry comes next
+    reach : the last session that features can be had for: all prices before it are final. It is the coming one, or the
+        one that trades now
+    listed : tickers with a price of the session before `reach`
+    members : those of them whose features for `reach` rest on nothing that came late
+    began : the coming session of the first run
+    facts : counts of what was left out or revised
+    """
+
+    news: pd.DataFrame
+    prices: pd.DataFrame
+    moment: pd.Timestamp
+    coming: pd.Timestamp
+    reach: pd.Timestamp
+    listed: set[str]
+    members: set[str]
+    began: pd.Timestamp
+    facts: dict[str, Any]
+
+
 def known_market(
     store: Store, exchange: str, entry: str, latency: int, backfill: bool, until: pd.Timestamp | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> Known:
     """News and prices that were known at a moment, all that is known if None. Parameters: `known_news`.
 
-    A ticker is in the `universe` from the first session after its prices were first seen: what came before is history
-    that was chosen afterwards.
+    A ticker is in the `universe` of a session where all that its features rest on was known here before the entry. Its
+    prices are those of the source that gave some first.
 
-    Raises InputError where the store has no prices, or those of two sources for one ticker.
+    Raises InputError where the store has no run or no prices.
     """
-    prices, actions = store.read("prices", until), store.read("actions", until)
+    runs, when = store.runs(until), f" until {until}" if until is not None else ""
+    if not runs:
+        raise InputError(f"{store.folder}: no run{when}; run `finsentiment daily`")
+    prices, actions = (_of_first_source(store, name, until) for name in ("prices", "actions"))
     if prices.empty:
-        when = f" until {until}" if until is not None else ""
-        raise InputError(f"{store.folder}: the store has no prices{when}; run `finsentiment daily` first")
-    sources = prices.groupby("ticker")["source"].nunique()
-    if (sources > 1).any():
-        raise InputError(f"{store.folder}: {sources.idxmax()} has prices of two sources; give one source of prices")
-    table, price_facts = adjusted_prices(prices, actions, exchange)
-    since = prices.groupby("ticker")["as_of"].min().map(lambda moment: coming_session(moment, exchange, entry, latency))
-    table["universe"] = table["session"] >= table["ticker"].map(since)
-    news, news_facts = known_news(store.read("news", until), exchange, entry, latency, backfill)
-    return news, table, {**news_facts, **price_facts}
+        raise InputError(f"{store.folder}: no prices yet{when}; see which source of prices fails")
+    moment = pd.Timestamp(runs[-1]["seen_at"])
+    coming = coming_session(moment, exchange, entry, latency)
+    sessions = calendar(exchange).sessions.as_unit("us")
+    before = last_settled(moment, exchange)
+    reach = min(coming, sessions[sessions.get_loc(before) + 1])
+    before = sessions[sessions.get_loc(reach) - 1]
+    table, revised = adjusted_prices(prices, actions)
+    span = sessions_between(exchange, table["session"].min(), max(reach, table["session"].max()))
+    in_time = known_in_time(prices, actions, span, exchange, entry, latency)
+    row, column = in_time.index.get_indexer(table["session"]), in_time.columns.get_indexer(table["ticker"])
+    table["universe"] = in_time.to_numpy()[row, column]
+    listed = set(table.loc[table["session"] == before, "ticker"])
+    members = set(in_time.columns[in_time.loc[reach]]) & listed
+    news, facts = known_news(store.read("news", until), exchange, entry, latency, backfill)
+    began = coming_session(pd.Timestamp(runs[0]["seen_at"]), exchange, entry, latency)
+    facts = {**facts, "prices_revised": revised}
+    return Known(news, table, moment, coming, reach, listed, members, began, facts)
+
+
+def _of_first_source(store: Store, name: str, until: pd.Timestamp | None) -> pd.DataFrame:
+    """The rows of each ticker that come from the source that gave prices of it first."""
+    first = store.read("prices", until).drop_duplicates("ticker").set_index("ticker")["source"]
+    rows = store.read(name, until)
+    return rows[(rows["source"] == rows["ticker"].map(first)).to_numpy()].reset_index(drop=True)
 
 
 def ages(news: pd.DataFrame) -> np.ndarray:

@@ -42,8 +42,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "session": DAY,
         **dict.fromkeys(("open", "high", "low", "close", "volume"), "float64"),
         "as_of": MOMENT,
+        "accepted": "bool",
         "run_id": "str",
-        "asked_before_at": MOMENT,
     },
     "actions": {
         "source": "str",
@@ -53,11 +53,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "dividend": "float64",
         "as_of": MOMENT,
         "run_id": "str",
-        "asked_before_at": MOMENT,
     },
 }
-"""The tables. `asked_before_at` is when the same source was last asked about the same ticker, missing the first time:
-what could have been seen then and was not came late."""
+"""The tables. `asked_before_at` is when the same source was last asked for news of the same ticker, missing the first
+time: what could have been seen then and was not came late. `accepted`: a person took this price for one that the store
+had."""
 SEEN_AT = {"news": "first_seen_at", "prices": "as_of", "actions": "as_of"}
 KEYS = {
     "news": ["source", "source_id", "ticker"],
@@ -65,7 +65,9 @@ KEYS = {
     "actions": ["source", "ticker", "session"],
 }
 """What a row is about. Of rows with the same key the last one seen corrects those before."""
-WAIT = 60.0  # seconds for another run on the same store
+WAIT = 3600.0  # seconds for another run on the same store: a long one
+TAKEN_IN = "taken_in.json"
+"""Beside a run of another machine that came into the store later than others: from when it counts."""
 
 
 @dataclass
@@ -73,7 +75,8 @@ class Answer:
     """What one source answered.
 
     news : source_id, ticker, published_at, headline, url
-    prices : ticker, session, open, high, low, close, volume, as traded but adjusted for splits known to the source
+    prices : ticker, session, open, high, low, close, volume, as traded but adjusted for splits known to the source;
+        `accepted` where a row takes the place of one that the store has
     actions : ticker, session (the first without the right), split (new shares for an old one, 1 for none), dividend
         (per share, in the money of the prices, adjusted for splits as they are; 0 for none)
     asked : by table, tickers that the source answered about, with or without rows
@@ -99,19 +102,23 @@ class Store:
 
     def runs(self, until: pd.Timestamp | None = None) -> list[dict[str, Any]]:
         """What each run wrote down of itself, in the order of the runs; those after the moment `until` left out."""
-        found = [read_json(file) for file in self.folder.glob("[!.]*/[!.]*/run.json")]
+        found = [_run(file.parent) for file in self.folder.glob("[!.]*/[!.]*/run.json")]
         found = [run for run in found if until is None or pd.Timestamp(run["seen_at"]) <= until]
-        return sorted(found, key=lambda run: (run["seen_at"], run["run_id"]))
+        return sorted(found, key=lambda run: (pd.Timestamp(run["seen_at"]), run["run_id"]))
 
     def read(self, name: str, until: pd.Timestamp | None = None) -> pd.DataFrame:
         """All rows of a table that were seen until a moment, in the order in which they were seen."""
-        parts = [read_table(self._run_folder(run) / f"{name}.parquet") for run in self.runs(until) if run["rows"][name]]
+        parts = []
+        for run in self.runs(until):
+            if run["rows"][name]:
+                table = read_table(self._run_folder(run) / f"{name}.parquet")
+                parts.append(table.assign(**{SEEN_AT[name]: pd.Timestamp(run["seen_at"]).as_unit("us")}))
         empty = pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in COLUMNS[name].items()})
         return pd.concat(parts, ignore_index=True) if parts else empty
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs on this machine out. Raises InputError where one doesn't end within a minute."""
+        """Keep other runs on this machine out. Raises InputError where one doesn't end within an hour."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=WAIT):
@@ -120,7 +127,7 @@ class Store:
                 yield
         except filelock.Timeout:
             raise InputError(
-                f"{self.folder}: another run holds this store for {WAIT:g} s; wait until it ends"
+                f"{self.folder}: another run has held this store for {WAIT:g} s; end it, or wait"
             ) from None
 
     def moment(self, clock: Callable[[], pd.Timestamp]) -> tuple[pd.Timestamp, float]:
@@ -135,25 +142,25 @@ class Store:
         return max(now, last + pd.Timedelta(microseconds=1)), max(0.0, (last - now).total_seconds())
 
     def append(
-        self, answers: dict[str, Answer], began_at: pd.Timestamp, seen_at: pd.Timestamp, facts: dict[str, Any]
+        self, answers: dict[str, Answer], asked_at: pd.Timestamp, seen_at: pd.Timestamp, facts: dict[str, Any]
     ) -> dict[str, Any]:
         """Keep what is new in the answers of all sources as one run. Hold the lock.
 
         Parameters
         ----------
         answers : by source
-        began_at, seen_at : from `moment`, before the first source was asked and after the last one answered: what a
-            source told counts from the second, what it had to tell may have come after the first
+        asked_at : the clock before the first source was asked: what a source had to tell may have come after it
+        seen_at : from `moment`, after the last one answered: what a source told counts from it
         facts : what else the run writes down of itself
 
         Returns
         -------
         dict
-            What the run wrote down: `run_id`, `began_at`, `seen_at`, `rows` by table, and of each source `asked`, `new`
+            What the run wrote down: `run_id`, `asked_at`, `seen_at`, `rows` by table, and of each source `asked`, `new`
             rows, `refused`, `failed` and `cursor`
         """
         run_id = f"{seen_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        asked = self.asked()
+        asked = self.asked(asked_at)
         tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
         sources: dict[str, Any] = {}
         for source, answer in answers.items():
@@ -162,16 +169,17 @@ class Store:
                 given = getattr(answer, name)
                 if given is None or given.empty:
                     continue
-                before = given["ticker"].map(asked.get((source, name), {}))
-                stamped = given.assign(source=source, run_id=run_id, asked_before_at=before)
-                rows = self._new(name, _typed(name, stamped.assign(**{SEEN_AT[name]: seen_at})))
+                stamped = given.assign(source=source, run_id=run_id, **{SEEN_AT[name]: seen_at})
+                if name == "news":
+                    stamped["asked_before_at"] = given["ticker"].map(asked.get(source, {}))
+                rows = self._new(name, _typed(name, stamped))
                 tables[name].append(rows)
                 new[name] = len(rows)
             told = {name: getattr(answer, name) for name in ("asked", "refused", "failed", "cursor")}
             sources[source] = {"new": new, **told}
         whole = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
         rows = {name: len(whole.get(name, ())) for name in COLUMNS}
-        stamps = {"began_at": began_at.isoformat(), "seen_at": seen_at.isoformat()}
+        stamps = {"asked_at": asked_at.isoformat(), "seen_at": seen_at.isoformat()}
         run = {"run_id": run_id, **stamps, "rows": rows, "sources": sources, **facts}
         with atomic_path(self._run_folder(run)) as folder:
             folder.mkdir()
@@ -186,28 +194,68 @@ class Store:
         told = [run["sources"][source]["cursor"] for run in self.runs() if source in run["sources"]]
         return told[-1] if told else {}
 
-    def _run_folder(self, run: dict[str, Any]) -> Path:
-        return self.folder / str(run["seen_at"])[:10] / str(run["run_id"])
+    def take_in(self, other: Path, clock: Callable[[], pd.Timestamp]) -> None:
+        """Take in what another copy of this store holds and this one lacks.
 
-    def asked(self, until: pd.Timestamp | None = None) -> dict[tuple[str, str], dict[str, pd.Timestamp]]:
-        """By source and table: when it was last asked about each ticker, and answered."""
-        found: dict[tuple[str, str], dict[str, pd.Timestamp]] = {}
-        for run in self.runs(until):
+        Where this one has runs that the other lacks, features may have been built without those of the other: they
+        count from now on.
+        """
+        mine, theirs = Store(self.folder).runs(), Store(other).runs()
+        late = {run["run_id"] for run in mine} - {run["run_id"] for run in theirs}
+        for run in theirs:
+            target = self._run_folder(run)
+            if target.exists():
+                continue
+            with atomic_path(target) as folder:
+                shutil.copytree(other / target.relative_to(self.folder), folder)
+                if late:
+                    write_json(folder / TAKEN_IN, {"seen_at": self.moment(clock)[0].isoformat()})
+        for file in sorted(other.glob("scores/*/*.parquet")):
+            target = self.folder / file.relative_to(other)
+            if not target.exists():
+                # The first score of a text stands, by the name of its file: the others' were published.
+                target = target.with_name(f"{clock():%Y%m%dT%H%M%S%f}Z-{file.name}") if late else target
+                with atomic_path(target) as scratch:
+                    shutil.copyfile(file, scratch)
+
+    def _run_folder(self, run: dict[str, Any]) -> Path:
+        return self.folder / str(run.get("told_at", run["seen_at"]))[:10] / str(run["run_id"])
+
+    def asked(self, now: pd.Timestamp) -> dict[str, dict[str, pd.Timestamp]]:
+        """By source: when it was last asked for news of each ticker, and answered.
+
+        By the clock, which may have been ahead: never later than the clock of a later run, or than `now`.
+        """
+        found: dict[str, dict[str, pd.Timestamp]] = {}
+        for run in self.runs():
+            moment = pd.Timestamp(run["asked_at"])
+            found = _capped(found, moment)
             for source, told in run["sources"].items():
-                for name, tickers in told["asked"].items():
-                    moments = dict.fromkeys(tickers, pd.Timestamp(run["began_at"]))
-                    found.setdefault((source, name), {}).update(moments)
-        return found
+                found.setdefault(source, {}).update(dict.fromkeys(told["asked"].get("news", ()), moment))
+        return _capped(found, now)
 
     def _new(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows that say something which the last row of the same key does not."""
-        said = [c for c in COLUMNS[name] if c not in ("run_id", "asked_before_at", SEEN_AT[name])]
+        said = [c for c in COLUMNS[name] if c not in ("run_id", "asked_before_at", "accepted", SEEN_AT[name])]
         rows = rows.drop_duplicates(KEYS[name], keep="last")
         last = self.read(name).drop_duplicates(KEYS[name], keep="last")[said]
         known = rows[said].merge(last.assign(known=True), on=said, how="left")["known"].notna()
         return rows[~known.to_numpy()].sort_values(KEYS[name], ignore_index=True)
 
 
+def _run(folder: Path) -> dict[str, Any]:
+    """What a run wrote down. Where it came into this store later, `seen_at` is then and `told_at` what it wrote."""
+    run = read_json(folder / "run.json")
+    if (folder / TAKEN_IN).is_file():
+        return run | {"told_at": run["seen_at"], **read_json(folder / TAKEN_IN)}
+    return run
+
+
+def _capped(asked: dict[str, dict[str, pd.Timestamp]], limit: pd.Timestamp) -> dict[str, dict[str, pd.Timestamp]]:
+    return {source: {name: min(moment, limit) for name, moment in told.items()} for source, told in asked.items()}
+
+
 def _typed(name: str, rows: pd.DataFrame) -> pd.DataFrame:
     """The table's columns, in their order and of their types."""
+    rows = rows if "accepted" in rows or name != "prices" else rows.assign(accepted=False)
     return rows.reindex(columns=list(COLUMNS[name])).astype(COLUMNS[name])

@@ -15,7 +15,7 @@ import requests
 
 from finsentiment.daily.ask import Ask
 from finsentiment.daily.settings import Edgar
-from finsentiment.daily.web import Unavailable, fetch, new_session
+from finsentiment.daily.web import GIVE_UP, Unavailable, fetch, new_session
 from finsentiment.market.store import Answer
 
 TICKERS = "{www}/files/company_tickers.json"
@@ -25,7 +25,6 @@ NEW_YORK = "America/New_York"
 RECENT = pd.Timedelta(days=2)
 """Of the first run: filings older than this are history, and keep the later of both times."""
 HOURS = pd.Timedelta(hours=6)  # more than New York's clock lies behind UTC
-GIVE_UP = 5  # companies in a row that can't be had
 ITEMS = {
     "1.01": "entry into a material agreement",
     "1.02": "end of a material agreement",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import io
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import feedparser
 import pandas as pd
@@ -13,10 +14,14 @@ import pandas as pd
 from finsentiment.daily.ask import Ask
 from finsentiment.daily.settings import Feed
 from finsentiment.daily.web import Unavailable, fetch, new_session
+from finsentiment.errors import InputError
+from finsentiment.intake.times import parse_times
 from finsentiment.market.store import Answer
 from finsentiment.readers.masking import read_names
 
 AGENT = "finsentiment (feed reader)"
+END = re.compile(rb"</(?:\w+:)?(?:rss|feed|RDF)\s*>", re.IGNORECASE)
+"""Of a whole feed. A small fault in its XML is no harm."""
 
 
 def fetch_feed(settings: Feed, ask: Ask) -> Answer:
@@ -31,32 +36,44 @@ def fetch_feed(settings: Feed, ask: Ask) -> Answer:
     parsed = feedparser.parse(io.BytesIO(content))
     if not parsed.get("version"):
         raise Unavailable("what it answered is no feed in RSS or Atom")
-    if parsed.bozo and isinstance(parsed.bozo_exception, Exception) and "SAX" in type(parsed.bozo_exception).__name__:
+    if not END.search(content):
         # The entry at the break may be cut. It and those behind it come the next time: it counts as not asked.
         del parsed.entries[-1:]
         answer.failed["the feed"] = f"broken XML, {len(parsed.entries)} entries could be read"
         answer.cursor, answer.asked = {}, {}
     names = _patterns(settings, ask.tickers)
     rows = []
-    refused = dict.fromkeys(("news_without_time", "news_without_text", "news_without_ticker"), 0)
+    refused: dict[str, int] = {}
     for entry in parsed.entries:
-        stamp = entry.get("published_parsed") or entry.get("updated_parsed")
+        moment = _moment(entry.get("published") or entry.get("updated") or "", settings.time_zone)
         headline = re.sub(r"<[^>]+>", "", entry.get("title", "")).strip()
         tickers = (
             [settings.ticker] if settings.ticker else [t for t, pattern in names.items() if pattern.search(headline)]
         )
-        reason = "" if stamp else "news_without_time"
+        reason = "" if moment is not None else "news_without_clear_time"
         reason = reason or ("" if headline else "news_without_text") or ("" if tickers else "news_without_ticker")
         if reason:
-            refused[reason] += 1
+            refused[reason] = refused.get(reason, 0) + 1
             continue
-        moment = pd.Timestamp(calendar.timegm(stamp), unit="s", tz="UTC")
         link = entry.get("link", "")
         key = entry.get("id") or hashlib.sha256(f"{link}\0{headline}".encode()).hexdigest()[:16]
         rows += [[str(key), ticker, moment, headline, link] for ticker in tickers]
     answer.refused = refused
     answer.news = pd.DataFrame(rows, columns=["source_id", "ticker", "published_at", "headline", "url"])
     return answer
+
+
+def _moment(written: str, zone: str | None) -> pd.Timestamp | None:
+    """The time of an entry; None where it has none, or one that does not say in which zone, and `zone` neither."""
+
+    def fail(bad: Any, expected: str, remedy: Mapping[str, Any] | None = None) -> None:
+        if bad.any():
+            raise InputError(expected)
+
+    try:
+        return parse_times(pd.Series([written]), zone, None, fail).moment.iloc[0] if written.strip() else None
+    except InputError:
+        return None
 
 
 def _patterns(settings: Feed, tickers: list[str]) -> dict[str, re.Pattern[str]]:

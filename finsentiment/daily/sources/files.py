@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from finsentiment.daily.ask import Ask
@@ -18,6 +19,7 @@ from finsentiment.market.sources.tables import SUFFIXES, read_news_file, read_pr
 from finsentiment.market.store import Answer
 from finsentiment.params import Market, MarketColumns
 
+DAY = 86399  # seconds from midnight to the last of the day
 ACTIONS = Columns(("ticker", "session", "split", "dividend"))
 
 
@@ -41,7 +43,7 @@ def fetch_files(settings: Files, ask: Ask) -> Answer:
         "prices": lambda path, market: read_prices_file(path, market, None)[0],
         "actions": _actions,
     }
-    answer, refused = Answer(), 0
+    answer, refused = Answer(asked={"news": list(ask.tickers)}), 0
     for name, read in readers.items():
         parts = []
         for path in (path for path in files if path.name.startswith(name)):
@@ -54,17 +56,20 @@ def fetch_files(settings: Files, ask: Ask) -> Answer:
             wanted = table["ticker"].isin(ask.tickers)
             refused += int((~wanted).sum())
             setattr(answer, name, table[wanted])
-        if not any(path.startswith(name) for path in answer.failed):  # what a broken file holds may come tomorrow
-            answer.asked[name] = list(ask.tickers)
-    answer.refused["other_tickers"] = refused
+    if any(name.startswith("news") for name in answer.failed):
+        answer.asked = {}  # what a broken file holds may come tomorrow
+    answer.refused["rows_on_other_tickers"] = refused
     return answer
 
 
 def _news(path: Path, market: Market) -> pd.DataFrame:
     table = read_news_file(path, market, None)[0]
+    # Without a time of day news may have come at any: that it was there before, nobody knows.
+    table["published_at"] += pd.to_timedelta(np.where(table["only_day"], DAY, 0), unit="s")
     said = table["ticker"] + "\0" + table["headline"] + "\0" + table["published_at"].astype(str)
     own = said.map(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
-    table["source_id"] = table.get("news_id", own)
+    given = table["news_id"] if "news_id" in table else pd.Series("", index=table.index)
+    table["source_id"] = given.where(given != "", own)
     return table.assign(url="")[["source_id", "ticker", "published_at", "headline", "url"]]
 
 

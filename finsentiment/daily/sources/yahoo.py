@@ -13,14 +13,14 @@ from yfinance.exceptions import YFException, YFRateLimitError
 
 from finsentiment.daily.ask import Ask
 from finsentiment.daily.settings import Yahoo
-from finsentiment.daily.web import in_words
+from finsentiment.daily.web import GIVE_UP, RETRIES, in_words
 from finsentiment.market.store import Answer
 
 OVERLAP = 10  # days of prices that are asked for again, so that a revision is seen
 NEWS = 100  # stories of each ticker, at most
 FIELDS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
 AGAIN = tenacity.Retrying(
-    stop=tenacity.stop_after_attempt(5),
+    stop=tenacity.stop_after_attempt(RETRIES + 1),
     wait=tenacity.wait_exponential_jitter(initial=2, max=120),
     retry=tenacity.retry_if_exception_type((YFRateLimitError, OSError)),
     reraise=True,
@@ -30,8 +30,8 @@ AGAIN = tenacity.Retrying(
 def fetch_yahoo(settings: Yahoo, ask: Ask) -> Answer:
     """Ask about each ticker in turn. A ticker that fails is named; a refusal of all ends the asking."""
     yfinance.config.debug.hide_exceptions = False
-    answer = Answer(asked={"news": [], "prices": [], "actions": []})
-    news, prices, actions = [], [], []
+    answer = Answer(asked={"news": []})
+    news, prices, actions, in_a_row = [], [], [], 0
     for ticker in ask.tickers:
         company = yfinance.Ticker(ticker, session=ask.session)
         try:
@@ -39,8 +39,6 @@ def fetch_yahoo(settings: Yahoo, ask: Ask) -> Answer:
                 found = AGAIN(_history, company, settings, ask, ticker)
                 prices.append(found[list(FIELDS.values())].assign(ticker=ticker))
                 actions.append(found[["split", "dividend"]].assign(ticker=ticker))
-                answer.asked["prices"].append(ticker)
-                answer.asked["actions"].append(ticker)
                 time.sleep(settings.pause)
             if settings.news:
                 stories = AGAIN(company.get_news, count=NEWS)
@@ -49,6 +47,7 @@ def fetch_yahoo(settings: Yahoo, ask: Ask) -> Answer:
                 answer.refused["news_unknown_shape"] = answer.refused.get("news_unknown_shape", 0) + refused
                 answer.asked["news"].append(ticker)
                 time.sleep(settings.pause)
+            in_a_row = 0
         except YFRateLimitError:
             # What was answered before is kept.
             answer.failed["all"] = "too many requests (429), after every retry; try later, or raise `pause`"
@@ -56,7 +55,10 @@ def fetch_yahoo(settings: Yahoo, ask: Ask) -> Answer:
         except (YFException, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             answer.failed[ticker] = " ".join(str(error).split())[:150] or type(error).__name__
         except (OSError, requests.RequestException) as error:
-            answer.failed[ticker] = in_words(error)
+            answer.failed[ticker], in_a_row = in_words(error), in_a_row + 1
+            if in_a_row == GIVE_UP:
+                answer.failed["the rest"] = f"not asked, after {GIVE_UP} failures in a row: {in_words(error)}"
+                break
     columns = ["source_id", "ticker", "published_at", "headline", "url"]
     answer.news = pd.DataFrame(news, columns=columns) if settings.news else None
     if answer.asked["news"] and not news:  # yfinance gives an empty list for an answer that it does not understand too

@@ -19,8 +19,8 @@ def read_live(market: Market, seed: int, entry: Entry) -> RawMarket:
 
     Raises InputError where the store has no prices or no news that counts.
     """
-    store = Store(market.path)
-    news, prices, facts = known_market(store, market.exchange, entry.at, entry.latency, market.backfill)
+    known = known_market(Store(market.path), market.exchange, entry.at, entry.latency, market.backfill)
+    news, facts = known.news, known.facts
     if news.empty:
         raise InputError(
             f"{market.path}: no news counts yet: {facts['news_backfill']} stories were there before the first run; "
@@ -30,11 +30,11 @@ def read_live(market: Market, seed: int, entry: Entry) -> RawMarket:
         "news_backfill": 0 if market.backfill else facts["news_backfill"],
         "news_corrected": facts["news_corrected"],
     }
-    refused |= {name: facts[name] for name in ("prices_late", "prices_revised")}
+    refused["prices_revised"] = facts["prices_revised"]
     table = news.drop(columns="backfill").set_axis(pd.RangeIndex(1, len(news) + 1, name="row"))
     return RawMarket(
         table,
-        prices.rename_axis("row"),
+        known.prices.rename_axis("row"),
         refused,
         (f"{market.path}/*/*/news.parquet", f"{market.path}/*/*/prices.parquet"),
         seen=True,
