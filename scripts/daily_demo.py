@@ -34,7 +34,7 @@ from finsentiment.features.live import moved
 from finsentiment.market.sessions import calendar, sessions_between
 from finsentiment.market.store import Store
 
-ROOT = Path(__file__).parents[1]
+ROOT, BRANCH = Path(__file__).parents[1], "demo"
 TICKERS = {"AAA": "Alpha Inc.", "BBB": "Beta Works Corp.", "CCC": "Gamma Holdings"}
 SESSIONS = sessions_between("XNYS", pd.Timestamp("2026-01-05"), pd.Timestamp("2026-03-31"))
 DAYS = (30, 31, 32)
@@ -128,6 +128,8 @@ def setup(place: Path, web: Path, port: int, s3: str) -> None:
     """The origin, with daily.yaml, a remote on S3 and an adapter in the stage prod."""
     origin, first = place / "origin.git", place / "first"
     call("git", "clone", "--quiet", "--bare", ROOT, origin, cwd=place)
+    call("git", "branch", "--force", BRANCH, "HEAD", cwd=origin)
+    call("git", "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}", cwd=origin)
     call("git", "clone", "--quiet", origin, first, cwd=place)
     for name, value in (("user.name", "demo"), ("user.email", "demo@example.com")):
         call("git", "config", name, value, cwd=first)
@@ -143,20 +145,19 @@ def setup(place: Path, web: Path, port: int, s3: str) -> None:
     call(*dvc, "push", "models/release", cwd=first)
     call("git", "push", "--quiet", cwd=first)
     for words in (("register", "sentiment-adapter"), ("assign", "sentiment-adapter", "--stage", "prod")):
-        call(sys.executable, "-m", "gto", *words, cwd=first)
+        call(Path(sys.executable).with_name("gto"), *words, cwd=first)
     call("git", "push", "--quiet", "--tags", cwd=first)
 
 
 def run_day(place: Path, number: int, killed: bool) -> Path:
     """The job of a day in a fresh clone; `killed`: by SIGKILL, once the store holds the day and nothing is pushed."""
     clone = place / f"day-{number}{'-killed' if killed else ''}"
-    branch = call("git", "rev-parse", "--abbrev-ref", "HEAD", cwd=place / "origin.git").strip()
     call("git", "clone", "--quiet", place / "origin.git", clone, cwd=place)
     for name, value in (("user.name", "daily job"), ("user.email", "daily@example.com")):
         call("git", "config", name, value, cwd=clone)
     now = (calendar("XNYS").opens.loc[SESSIONS[number]] - pd.Timedelta(minutes=100)).isoformat()
     job = subprocess.Popen(
-        [sys.executable, "-m", "scripts.daily_job", "--branch", branch],
+        [sys.executable, "-m", "scripts.daily_job", "--branch", BRANCH],
         cwd=clone,
         env=os.environ | {"FINSENTIMENT_NOW": now, "FINSENTIMENT_CACHE": str(place / "cache")},
         start_new_session=True,

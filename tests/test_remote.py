@@ -18,7 +18,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-import yaml
 
 from finsentiment.daily.settings import read_settings
 from finsentiment.errors import InputError
@@ -28,6 +27,7 @@ from scripts.daily_job import missing_in_remote, push
 from tests.repository import ROOT, Repository
 
 DVC = (sys.executable, "-m", "dvc")
+GTO = Path(sys.executable).with_name("gto")
 SERVER = "from moto.server import main; import sys; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
 
 
@@ -61,6 +61,7 @@ class S3:
 def s3(monkeypatch: pytest.MonkeyPatch, unused_port: int) -> Iterator[S3]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else each file waits half a minute for a server that is gone
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     server = S3(unused_port)
     server.client.create_bucket(Bucket="bucket")
@@ -215,9 +216,9 @@ def test_a_file_that_the_remote_lost_is_found_and_sent_again(
     key = next(key for key in sorted(s3.keys()) if not key.endswith(".dir"))
     s3.client.delete_object(Bucket="bucket", Key=key)
     run(*DVC, "push", cwd=repository)
-    assert key not in s3.keys() and len(missing_in_remote([Path("data.dvc")])) == 1
+    assert key not in set(s3.keys()) and len(missing_in_remote([Path("data.dvc")])) == 1
     push([Path("data")])
-    assert key in s3.keys() and missing_in_remote([Path("data.dvc")]) == []
+    assert key in set(s3.keys()) and missing_in_remote([Path("data.dvc")]) == []
     there = clone(repository)
     run(*DVC, "pull", cwd=there)
     assert same(repository / "data", there / "data")
@@ -250,13 +251,13 @@ def test_after_a_pull_into_a_clean_clone_the_pipeline_has_nothing_to_do(
     for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
         run("git", "config", name, value, cwd=there)
     for words in (("register", NAME), ("assign", NAME, "--stage", "prod")):
-        run(sys.executable, "-m", "gto", *words, cwd=there)
+        run(GTO, *words, cwd=there)
     served = adapter_folder("stage:prod", str(there))
     assert same(served, here.path / "models/release")
     for wanted, said in (("stage:dev", "nothing is registered"), ("version:v0.0", "nothing is registered")):
         with pytest.raises(InputError, match=said):
             adapter_folder(wanted, str(there))
-    run(sys.executable, "-m", "gto", "deprecate", NAME, "v0.0.1", "prod", cwd=there)
+    run(GTO, "deprecate", NAME, "v0.0.1", "prod", cwd=there)
     with pytest.raises(InputError, match="nothing is registered"):
         adapter_folder("stage:prod", str(there))
     with pytest.raises(InputError, match="run this in your clone"):
