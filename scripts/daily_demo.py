@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -139,6 +140,10 @@ def setup(place: Path, web: Path, port: int, s3: str) -> None:
     call(*dvc, "remote", "modify", "origin", "endpointurl", s3, cwd=first)
     call(*dvc, "remote", "modify", "origin", "verify", "true", cwd=first)
     make_adapter(first / "models/release", place / "tiny-model")
+    # DVC commits a stage only where all that it depends on is there.
+    shutil.copytree(first / "models/release", first / "models/adapter")
+    (first / "data/evaluate").mkdir(parents=True)
+    (first / "data/evaluate/predictions.parquet").touch()
     call(*dvc, "commit", "--force", "release", cwd=first)
     call("git", "add", "--all", cwd=first)
     call("git", "commit", "--quiet", "--message", "Daily settings, a remote, an adapter", cwd=first)
@@ -178,6 +183,7 @@ def main() -> None:
     parser.parse_args()
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     os.environ |= {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ |= {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as name:
@@ -187,7 +193,7 @@ def main() -> None:
         handler = functools.partial(_Quiet, directory=str(web))
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        moto = ThreadedMotoServer("127.0.0.1", 0)
+        moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         moto.start()
         try:
             show(place, web, server.server_port, moto)
