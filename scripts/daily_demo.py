@@ -10,6 +10,7 @@ The adapter is that of models/release if it is there (`make repro`), else a tiny
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import logging
@@ -34,6 +35,7 @@ from finsentiment.features.export import check_daily
 from finsentiment.features.live import moved
 from finsentiment.market.sessions import calendar, sessions_between
 from finsentiment.market.store import Store
+from scripts.daily_job import missing_in_remote
 
 ROOT, BRANCH = Path(__file__).parents[1], "demo"
 TICKERS = {"AAA": "Alpha Inc.", "BBB": "Beta Works Corp.", "CCC": "Gamma Holdings"}
@@ -122,7 +124,8 @@ def make_adapter(folder: Path, models: Path) -> None:
 
     words = [sentence for sentences in tiny.SENTENCES.values() for sentence in sentences]
     shutil.rmtree(folder, ignore_errors=True)
-    tiny.make_adapter(folder, tiny.make_model(models, words))
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        tiny.make_adapter(folder, tiny.make_model(models, words))
 
 
 def setup(place: Path, web: Path, port: int, s3: str) -> None:
@@ -241,8 +244,11 @@ def show(place: Path, web: Path, port: int, moto: Any) -> None:
     kept = "; ".join(faults) or "the export keeps its contract"
     print(f"\na clean clone, pulled: {len(news)} stories, seen on {len(days)} days, {twice} twice; {kept}")
     expected = {f"{day}-{ticker}" for day in range(DAYS[0] - 2, DAYS[-1] + 1) for ticker in TICKERS}
-    if faults or twice or not expected <= set(news["source_id"]):
-        raise InputError("stories are missing or doubled, or the export is broken")
+    with contextlib.chdir(last):
+        missing = missing_in_remote([Path(f"{name}.dvc") for name in ("data/live", "data/daily", "export")])
+    print(f"files that the remote lacks: {len(missing)}")
+    if faults or twice or missing or not expected <= set(news["source_id"]):
+        raise InputError("stories are missing or doubled, the export is broken, or the remote lacks files")
     score = call(sys.executable, "-m", "finsentiment.cli", "score", "--stage", "prod", "profit rose", cwd=last)
     print(f"finsentiment score --stage prod: {score.strip()}")
 

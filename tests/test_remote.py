@@ -17,13 +17,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+import pandas as pd
 import pytest
+import yaml
 
 from finsentiment.daily.settings import read_settings
 from finsentiment.errors import InputError
+from finsentiment.features.export import check_daily
 from finsentiment.llm.adapter import adapter_hash
 from finsentiment.llm.registry import NAME, adapter_folder
+from finsentiment.market.store import Store
 from scripts.daily_job import missing_in_remote, push
+from tests import test_daily
 from tests.repository import ROOT, Repository
 
 DVC = (sys.executable, "-m", "dvc")
@@ -262,6 +267,95 @@ def test_after_a_pull_into_a_clean_clone_the_pipeline_has_nothing_to_do(
         adapter_folder("stage:prod", str(there))
     with pytest.raises(InputError, match="run this in your clone"):
         adapter_folder("stage:prod", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def two_clones(tmp_path: Path, tiny_adapter: Path) -> tuple[Path, Path]:
+    """Two clones of an origin with a daily job whose news and prices come from files, and a local remote."""
+    first = tmp_path / "first"
+    first.mkdir()
+    test_daily.settings(first, tiny_adapter)
+    drop = tmp_path / "drop"
+    (first / "drop").rename(drop)
+    tree = yaml.safe_load((first / "daily.yaml").read_text())
+    tree["sources"] = [{"kind": "files", "folder": str(drop)}]
+    (first / "daily.yaml").write_text(yaml.safe_dump(tree))
+    shutil.copy(ROOT / ".gitignore", first)
+    shutil.copy(ROOT / ".dvcignore", first)
+    for words in (("init", "-q", "-b", "main"), ("config", "user.email", "t@localhost"), ("config", "user.name", "t")):
+        run("git", *words, cwd=first)
+    run(*DVC, "init", "-q", cwd=first)
+    run(*DVC, "remote", "add", "-d", "here", tmp_path / "remote", cwd=first)
+    run("git", "add", "-A", cwd=first)
+    run("git", "commit", "-qm", "settings", cwd=first)
+    run("git", "clone", "-q", "--bare", first, tmp_path / "origin.git", cwd=tmp_path)
+    clones = tmp_path / "a", tmp_path / "b"
+    for path in clones:
+        run("git", "clone", "-q", tmp_path / "origin.git", path, cwd=tmp_path)
+        for name in ("email", "name"):
+            run("git", "config", f"user.{name}", f"{path.name}@localhost", cwd=path)
+    return clones
+
+
+JOB = (sys.executable, "-m", "scripts.daily_job")
+
+
+def job(folder: Path, number: int, minutes: int, *options: str, code: int = 0) -> str:
+    """The daily job in a clone, so many minutes before the open of the session of this number."""
+    now = (test_daily.opened(number) - pd.Timedelta(minutes=minutes)).isoformat()
+    environment = test_daily.ENVIRONMENT | {
+        "FINSENTIMENT_NOW": now,
+        "GITHUB_STEP_SUMMARY": str(folder.with_suffix(".md")),
+    }
+    done = subprocess.run([*JOB, *options], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_of_two_jobs_at_once_neither_loses_a_story_nor_takes_back_what_another_committed(two_clones) -> None:
+    """The second pushes, a change of the code too, just when the first wants to."""
+    here, other = two_clones
+    drop = here.parent / "drop"
+    first = test_daily.FIRST
+    test_daily.drop_prices(drop.parent, first)
+    test_daily.drop_news(drop.parent, first, ("AAA", "profit rose"))
+    now = (test_daily.opened(first) - pd.Timedelta(minutes=40)).isoformat()
+    night = (test_daily.opened(first) - pd.Timedelta(hours=5)).isoformat()
+    hook = here / ".git/hooks/pre-push"
+    hook.write_text(
+        f"#!/bin/sh\n[ -f {here}.ran ] && exit 0\ntouch {here}.ran\nunset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE\n"
+        f"cd {other} && echo more > NEWS.md && git add NEWS.md && git commit -qm code && git push -q origin main\n"
+        f"echo '{night},BBB,profit fell' >> {drop}/news-{first}.csv\n"
+        f"FINSENTIMENT_NOW={now} {' '.join(JOB)} >{here}.log 2>&1\n"
+    )
+    hook.chmod(0o755)
+    job(here, first, 60)
+    last = clone(here.parent / "origin.git", "last")
+    assert (last / "NEWS.md").read_text() == "more\n"
+    run(*DVC, "pull", cwd=last)
+    store = Store(last / "data/live")
+    assert len(store.runs()) == 2, (here.parent / "a.log").read_text()
+    assert sorted(store.read("news")["ticker"].unique()) == ["AAA", "BBB"]
+    assert check_daily(last / "export/sentiment_daily.parquet") == ([], [])
+    export = pd.read_parquet(last / "export/sentiment_daily.parquet")
+    assert export["news"].sum() == 2
+    assert "| files | 1 |" in here.with_suffix(".md").read_text()
+
+
+@pytest.mark.slow
+def test_a_revision_is_accepted_through_the_job_and_changed_files_stop_it_before_it_asks(two_clones) -> None:
+    here, other = two_clones
+    drop, first = here.parent / "drop", test_daily.FIRST
+    test_daily.drop_prices(drop.parent, first)
+    test_daily.drop_news(drop.parent, first, ("AAA", "profit rose"))
+    job(here, first, 60)
+    test_daily.drop_prices(drop.parent, first + 1, scale=1.5)
+    said = job(other, first + 1, 60, code=1)
+    assert said.startswith("error: ") and "what came is kept and pushed, but: files" in said.splitlines()[-1]
+    job(here, first + 1, 30, "--accept", ",".join(test_daily.TICKERS))
+    (other / ".gitignore").write_text("")
+    assert ".gitignore is not as in origin/main" in job(other, first + 2, 60, code=1)
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def run_daily(path: str, accepted: list[str], changed: bool, fetch: bool) -> Non
             stale = hours is not None and hours > settings.stale_after
             if hours is not None:
                 lines.append(
-                    f"The newest story is {hours:.0f} hours old"
+                    f"The newest story is {hours:.0f} h old"
                     f"{f', more than stale_after = {settings.stale_after}' * stale}."
                 )
         if Store(settings.store).runs():
