@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from finsentiment.arms import arm_of
@@ -312,7 +312,7 @@ def append(store: Store, moment: pd.Timestamp, **tables: pd.DataFrame) -> None:
         store.append({"wire": answer}, moment, moment, {})
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # shrinking takes long
 @given(st.data())
 def test_features_of_past_sessions_do_not_move_when_days_are_added(market, tmp_path_factory, data) -> None:
     """Failed days, tickers without an answer, late splits and dividends, corrections: the past stands in a store."""

@@ -91,6 +91,9 @@ def test_the_answers_in_words_say_what_was_found_or_what_would_have_been() -> No
         "10 per unit of turnover (90 % interval of the difference: -4.0 to -0.5). It is lower than in all 20 shuffles "
         "among similar tickers and in all 20 shifts in time. Sharpe ratio a year: -0.51 with sentiment, 0.10 without.",
     ]
+    both = told()
+    both["portfolio"]["base"]["long_short"]["costs"]["10"]["sharpe"] = -2.0
+    assert answers_in_words(both, 10.0).endswith("-2.00 without. Both lose.")
     some = words(pays=question("no evidence", 1, -1, 3, detectable=3.61))[2]
     assert "session more, after" in some and "A difference of 3.6 would have been found with 80 % probability." in some
     assert "or all are the same" in detectable_in_words(question("no evidence", 0.0, 0.0, 0.0, detectable=None), 0.8)

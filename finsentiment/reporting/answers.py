@@ -45,7 +45,8 @@ def answers_in_words(metrics: dict[str, Any], cost_bps: float) -> str:
         f"{'less' if pays['mean'] < 0 else 'more'}, after costs of {cost_bps:g} per unit of turnover",
         f"({interval} of the difference: {_plain(pays['low'], 1)} to {_plain(pays['high'], 1)}).",
         _beside("pays", metrics),
-        f"Sharpe ratio a year: {_plain(ratios[0], 2)} with sentiment, {_plain(ratios[1], 2)} without.",
+        f"Sharpe ratio a year: {_plain(ratios[0], 2)} with sentiment, {_plain(ratios[1], 2)} without."
+        + " Both lose." * (max(ratios) < 0),
     ]
     return "\n".join(" ".join(parts) for parts in (verdict, tells, earns))
 
