@@ -63,7 +63,7 @@ def test_sentences_of_another_domain_are_checked_by_prepare_and_scored_by_evalua
     rows = ["text,label", "Shares fell,negative", "Shares fell,negative", "Profit rose,positive", "It met,neutral"]
     (repository.path / "other.csv").write_text("\n".join(rows) + "\n")
     repository.set({"evaluate.transfer_file": "other.csv"})
-    assert repository.rerun() == ["prepare", "evaluate", "report"]
+    assert repository.rerun() == ["prepare", "evaluate", "release", "report"]
     found = read_json(repository.path / "metrics/evaluate.json")["transfer"]
     assert found["sentences"] == 3 and found["refused"] == {"conflicting_labels": 0, "exact_duplicate": 1}
     assert found["largest_class"] == pytest.approx(1 / 3, rel=1e-5)

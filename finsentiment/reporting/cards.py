@@ -90,6 +90,8 @@ def model_card(facts: dict[str, Any]) -> str:
         "To score many sentences or headlines in English on listed companies, for research. It does not advise on "
         "trades. It reads each sentence alone: what was expected, and what the market knew, it can't see. Other "
         "languages, social media and long texts were not tested unless a figure above says so.",
+        '## How to use it\n\n```python\nfrom finsentiment import load_reader\n\nreader = load_reader("this folder")\n'
+        'print(reader.read(["Profit rose 12 %."]))\n```',
         f"## Licence\n\n{why} The code is under MIT.",
     ]
     return f"---\n{head.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
