@@ -69,11 +69,10 @@ def stand_on(origin: str, folders: list[Path]) -> None:
 def pull(folders: list[Path]) -> None:
     """Fetch what earlier days left: the store and the features. Runs of the store that nobody else has are taken in."""
     store = Store(folders[0])
-    if store.folder.is_dir():
+    with store.locked():
         shutil.copytree(store.folder, ASIDE, dirs_exist_ok=True)
-    if there := pointers(folders[:2]):  # the exports are written anew
-        command("dvc", "pull", "--force", *there)
-    if ASIDE.is_dir():
+        if there := pointers(folders[:2]):  # the exports are written anew
+            command("dvc", "pull", "--force", *there)
         store.take_in(ASIDE, now)
         shutil.rmtree(ASIDE)
 
@@ -112,7 +111,7 @@ def missing_in_remote(files: list[Path], forget: bool = False) -> list[str]:
     return missing
 
 
-def publish(settings: Daily, config: str, branch: str) -> list[str]:
+def publish(settings: Daily, config: str, branch: str, *options: str) -> list[str]:
     """Commit and push the pointers, on top of what others pushed meanwhile; what failed on the way, a line each."""
     folders = kept_folders(settings)
     failed: list[str] = []
@@ -125,7 +124,7 @@ def publish(settings: Daily, config: str, branch: str) -> list[str]:
             return failed
         time.sleep(2**attempt)
         stand_on(f"origin/{branch}", folders)
-        failed = day(settings, config, "--no-fetch")
+        failed = day(settings, config, "--no-fetch", *options)
         push(folders)
     raise InputError(f"{branch} can't be pushed after {ATTEMPTS} attempts; see `git push`, and run the job again")
 
@@ -155,13 +154,14 @@ def main() -> None:
     if ":" not in settings.adapter and not Path(settings.adapter).is_dir():
         command("dvc", "pull", settings.adapter, check=False)  # without one the day's news is kept
     accepted = [word for ticker in given.accept.split(",") if ticker.strip() for word in ("--accept", ticker.strip())]
-    failed = day(settings, given.config, *accepted, *["--changed"] * given.changed)
+    options = [*accepted, *["--changed"] * given.changed]
+    failed = day(settings, given.config, *options)
     summary = Path(settings.export) / SUMMARY
     if (where := os.environ.get("GITHUB_STEP_SUMMARY")) and summary.is_file():
         with open(where, "a", encoding="utf-8") as file:
             file.write(summary.read_text(encoding="utf-8"))
     push(folders)
-    failed += [line for line in publish(settings, given.config, given.branch) if line not in failed]
+    failed += [line for line in publish(settings, given.config, given.branch, *options) if line not in failed]
     if failed:
         raise InputError(f"what came is kept and pushed, but: {'; '.join(failed)}")
 

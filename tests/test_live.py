@@ -80,6 +80,15 @@ def test_a_correction_counts_if_it_came_before_the_entry_and_is_kept_out_if_late
     assert counted(seen(first, too_late))[0]["headline"].tolist() == ["profit fell"]
 
 
+def test_of_three_versions_the_last_that_came_before_the_entry_of_the_earliest_counts() -> None:
+    """The first bears a time still to come; the second is right, and the third only mends a letter."""
+    first = ("1", "2026-03-03 07:00", "2026-03-02 08:00", "2026-02-27 09:00", "profit fell")
+    second = ("1", "2026-03-02 08:10", "2026-03-02 08:30", "2026-03-02 08:00", "profit rose")
+    third = ("1", "2026-03-02 08:10", "2026-03-03 08:00", "2026-03-02 08:30", "profit rose.")
+    assert counted(seen(first, second))[0]["headline"].tolist() == ["profit rose"]
+    assert counted(seen(first, second, third))[0]["headline"].tolist() == ["profit rose"]
+
+
 def priced(sessions: pd.DatetimeIndex, close: list[float], as_of: str, accepted: bool = False) -> pd.DataFrame:
     """Rows of the store's prices of AAA."""
     table = pd.DataFrame({"session": sessions, **dict.fromkeys(("open", "high", "low", "close"), close)})
@@ -228,8 +237,9 @@ ALL = {"AAA", "BBB", "CCC"}
 def known_of(prices: pd.DataFrame, news: pd.DataFrame, reach: pd.Timestamp, listed: set[str] = ALL) -> Known:
     """What a store would know that had all this in time."""
     moment = calendar("XNYS").opens.loc[reach] - pd.Timedelta(hours=1)
-    table = prices if "universe" in prices else prices.assign(universe=True)
-    return Known(news, table, moment, reach, reach, listed, listed, SESSIONS[1], {})
+    sessions, tickers = sessions_between("XNYS", SESSIONS[0], reach), sorted(set(prices["ticker"]))
+    universe = pd.DataFrame(True, sessions, tickers)
+    return Known(news, prices.assign(universe=True), moment, reach, reach, universe, listed, SESSIONS[1], {})
 
 
 def features_of(table: pd.DataFrame) -> list[str]:
@@ -330,6 +340,7 @@ def test_features_of_past_sessions_do_not_move_when_days_are_added(market, tmp_p
         told = final[(final["ticker"] != silent)]
         told = told[[key not in written for key in zip(told["ticker"], told["session"], strict=True)]]
         written |= set(zip(told["ticker"], told["session"], strict=True))
+        told = told[told["ticker"] != draw(st.sampled_from(["", "", "BBB"]), label="halted")]  # never told later
         actions = pd.DataFrame({"ticker": ["CCC"], "session": [SESSIONS[draw(st.integers(1, number), label="of")]]})
         actions["split"] = draw(st.sampled_from([1.0, 1.0, 2.0, 0.1]), label="split")
         actions["dividend"] = draw(st.sampled_from([0.0, 0.0, 0.3]), label="dividend")
@@ -378,7 +389,32 @@ def test_a_run_within_the_session_keeps_its_rows_and_says_nothing_of_the_next(tm
     append(store, at("2026-02-09 11:00"))
     later = known_market(store, "XNYS", "open", 15, False)
     assert (morning.coming, morning.reach) == (SESSIONS[5], SESSIONS[5])
-    assert (later.coming, later.reach) == (SESSIONS[6], SESSIONS[5]) and later.members == morning.members == {"AAA"}
+    assert (later.coming, later.reach) == (SESSIONS[6], SESSIONS[5])
+    assert later.universe.loc[SESSIONS[5], "AAA"] and morning.universe.loc[SESSIONS[5], "AAA"]
+
+
+def test_a_ticker_without_a_price_of_the_session_before_is_not_in_the_universe_then_nor_later(tmp_path) -> None:
+    """It has no row that morning; that it traded again is known only afterwards."""
+    store = Store(tmp_path / "store")
+    close = dict.fromkeys(("open", "high", "low", "close"), 10.0)
+    for number in range(1, 8):
+        told = pd.DataFrame({"ticker": ["AAA", "BBB"], "session": SESSIONS[number - 1], **close, "volume": 1.0})
+        moment = calendar("XNYS").opens.loc[SESSIONS[number]] - pd.Timedelta(hours=1)
+        append(store, moment.as_unit("us"), prices=told[1:] if number == 4 else told)
+    known = known_market(store, "XNYS", "open", 15, False)
+    assert known.universe["AAA"].tolist() == [False, True, True, True, False, True, True, True]
+    scores = pd.DataFrame({"news_id": pd.Series(dtype="str"), "fine_tuned": pd.Series(dtype=float)})
+    table = live_features(known, scores, FEATURES, "XNYS")[0].set_index(["ticker", "session"])["ranked"]["AAA"]
+    assert table.tolist() == known.universe["AAA"].iloc[1:].tolist(), "the flag of a gap is that of the session before"
+
+
+def test_a_run_of_another_machine_with_the_same_prices_takes_nothing_out_of_the_universe(tmp_path) -> None:
+    rows = pd.concat([priced(SESSIONS[[n]], [1.0], f"{SESSIONS[n].date()} 20:00") for n in range(6)])
+    again = priced(SESSIONS[[2]], [1.0], "2026-02-09 20:00")
+    known = [
+        known_in_time(prices, NONE, SESSIONS[:8], "XNYS", "open", 15) for prices in (rows, pd.concat([rows, again]))
+    ]
+    pd.testing.assert_frame_equal(*known)
 
 
 def test_of_two_sources_of_prices_the_first_holds_a_ticker(tmp_path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from finsentiment.daily import web
 from finsentiment.daily.ask import Ask
+from finsentiment.daily.door import check_answer
 from finsentiment.daily.fetch import SOURCES
 from finsentiment.daily.settings import Edgar, Feed, Files, Yahoo
 from finsentiment.daily.web import Unavailable
@@ -310,6 +311,8 @@ def test_yahoo_gives_prices_as_traded_dividends_and_news_to_the_second(yahoo: Re
     assert (action["session"], action["dividend"], action["split"]) == (pd.Timestamp("2026-03-02"), 0.25, 1.0)
     story = found.news.iloc[0]
     assert story["published_at"] == pd.Timestamp("2026-03-02T22:04:05Z") and story["headline"] == "Alpha wins"
+    yahoo.put(NEWS, Recorded(stories("Alpha \ud83d wins")))  # half of a character
+    assert SOURCES["yahoo"](YAHOO, ask(yahoo)).news["headline"].tolist() == ["Alpha ? wins"]
 
 
 @pytest.mark.parametrize(
@@ -384,6 +387,18 @@ def test_files_with_days_alone_count_from_the_end_of_the_day_and_empty_ids_are_n
     found = read_folder(tmp_path).news
     assert (found["published_at"] == pd.Timestamp("2026-03-02T23:59:59Z")).all()
     assert found["source_id"].is_unique and found["source_id"].iloc[-1] == "7"
+
+
+def test_what_cannot_be_true_is_left_out_and_counted_and_actions_wait_until_they_are_due() -> None:
+    days = pd.to_datetime(["2026-02-27", "2026-03-02", "2026-03-02"])
+    prices = pd.DataFrame({"ticker": "AAA", "session": days, "open": [10.0, 10.2, 10.0], "high": [10.0, 10.0, 10.0]})
+    prices = prices.assign(low=[9.0, 9.0, 9.0], close=[9.5, 9.5, np.nan], volume=1.0)
+    due = pd.to_datetime(["2026-03-03", "2026-03-04"])
+    actions = pd.DataFrame({"ticker": "AAA", "session": due, "split": 2.0, "dividend": 0.0})
+    answer = Answer(prices=prices, actions=actions)
+    check_answer(answer, ["AAA"], MOMENT, pd.Timestamp("2026-03-02"), "XNYS", set())
+    assert answer.prices["session"].tolist() == [days[0]] and answer.actions["session"].tolist() == [due[0]]
+    assert answer.refused == {"prices_not_positive": 1, "prices_out_of_order": 1, "actions_not_due": 1}
 
 
 def test_files_of_a_folder_that_is_not_there_cannot_be_had(tmp_path: Path) -> None:

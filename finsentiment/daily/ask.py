@@ -10,6 +10,11 @@ import pandas as pd
 import requests
 
 
+def readable(text: object) -> str:
+    """A text as a server wrote it; half of a character, which no file can hold, is a question mark."""
+    return str(text).encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Ask:
     """What a source is asked.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from finsentiment.market.adjust import FOUR
+from finsentiment.market.price_checks import ROUNDING
 from finsentiment.market.sessions import calendar
 from finsentiment.market.store import Answer
 
@@ -42,7 +43,8 @@ def check_answer(
         four = prices[FOUR].to_numpy(dtype=float)
         with np.errstate(invalid="ignore"):
             true = (four > 0).all(axis=1) & np.isfinite(four).all(axis=1) & (prices["volume"] >= 0).to_numpy()
-            true &= (prices["high"] >= prices["low"]).to_numpy()
+            top, bottom = prices[["open", "low", "close"]].max(axis=1), prices[["open", "close"]].min(axis=1)
+            ordered = (prices["high"] >= top * (1 - ROUNDING)) & (prices["low"] <= bottom * (1 + ROUNDING))
         answer.prices = _kept(
             answer,
             prices,
@@ -52,15 +54,18 @@ def check_answer(
                 "prices_not_settled": prices["session"] > settled,
                 "prices_no_session": ~prices["session"].isin(calendar(exchange).sessions),
                 "prices_not_positive": pd.Series(~true, index=prices.index),
+                "prices_out_of_order": ~ordered,
             },
         )
     if answer.actions is not None:
         actions = answer.actions
+        due = calendar(exchange).next_session(settled)
         answer.actions = _kept(
             answer,
             actions,
             {
                 "actions_other_ticker": ~actions["ticker"].isin(tickers) | actions["ticker"].isin(taken),
+                "actions_not_due": actions["session"] > due,  # prices are not rescaled for them yet: told again later
                 "actions_no_session": ~actions["session"].isin(calendar(exchange).sessions),
                 "actions_not_positive": ~((actions["split"] > 0) & (actions["dividend"] >= 0)),
             },

@@ -111,9 +111,10 @@ def fetch_all(
                 cursor=store.cursor(source.name),
                 session=session,
             )
+            settled = last_settled(clock(), settings.exchange)  # before it is asked: what came during a session is not
             answer = _asked(source, ask)
             taken = {ticker for ticker, holder in holders.items() if holder != source.name}
-            check_answer(answer, tickers, began, last_settled(clock(), settings.exchange), settings.exchange, taken)
+            check_answer(answer, tickers, began, settled, settings.exchange, taken)
             stopped += _failures(answer, source.name, tickers)
             stopped += _without_revisions(answer, mine, store, accepted, source.name)
             if answer.prices is not None:

@@ -87,8 +87,7 @@ def live_features(
     last = prices.sort_values(KEY).drop_duplicates("ticker", keep="last")
     listed = last[last["ticker"].isin(known.listed)]
     standing = {name: listed["close"] for name in PRICE_FIELDS if name != "volume"}
-    ahead = listed.assign(session=reach, universe=listed["ticker"].isin(known.members), **standing)
-    ahead = pd.concat([prices, ahead], ignore_index=True)
+    ahead = pd.concat([prices, listed.assign(session=reach, **standing)], ignore_index=True)
 
     def until(session: pd.Timestamp, prices: pd.DataFrame) -> tuple[pd.DataFrame, Marked]:
         given = marked(prices, known.news, scores, features, exchange, min(first, session), session)
@@ -100,7 +99,9 @@ def live_features(
     told = told.set_index(KEY)[[*LATER, *FLAGS]].reindex(pd.MultiIndex.from_frame(table[KEY]))
     later = {name: told[name].to_numpy(dtype=float) for name in LATER}
     flags = {name: told[name].fillna(False).to_numpy(dtype=bool) for name in FLAGS}
-    return table.assign(**later, **flags), given
+    row = known.universe.index.get_indexer(table["session"])
+    column = known.universe.columns.get_indexer(table["ticker"])
+    return table.assign(**later, **flags, ranked=known.universe.to_numpy()[row, column]), given
 
 
 def moved(before: pd.DataFrame, now: pd.DataFrame, names: list[str], until: pd.Timestamp, same: float) -> str:

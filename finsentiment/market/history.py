@@ -155,6 +155,7 @@ def known_in_time(
     prices, actions : tables of the store
     sessions : consecutive sessions of the exchange
     """
+    prices = prices[prices["accepted"] | ~prices.duplicated(KEYS["prices"])]
     told = pd.concat([prices[["ticker", "session", "as_of"]], *(told_first(actions, n) for n in ("split", "dividend"))])
     tickers = pd.Index(np.unique(prices["ticker"]))
     told = told[told["ticker"].isin(tickers)].drop_duplicates(["ticker", "session", "as_of"])

@@ -32,8 +32,8 @@ def placed(rows: pd.DataFrame, exchange: str, entry: str, latency: int) -> pd.Da
     could = rows["asked_before_at"].isna() | (rows["published_at"] <= rows["asked_before_at"])
     table = rows.assign(published_at=known_at, counts=counts, backfill=early & could)
     first = table.groupby(KEYS["news"], sort=False)
-    # A correction is as much backfill as the story that it corrects.
-    return table.assign(backfill=first["backfill"].transform("first"), session=first["counts"].transform("first"))
+    # A correction is as much backfill as the story that it corrects, and may only make it count earlier.
+    return table.assign(backfill=first["backfill"].transform("first"), session=first["counts"].cummin())
 
 
 def known_news(
@@ -78,8 +78,9 @@ class Known:
     coming : the session whose entry comes next
     reach : the last session that features can be had for: all prices before it are final. It is the coming one, or the
         one that trades now
+    universe : sessions until `reach` x tickers: those with a price of the session before whose features rest on nothing
+        that came late
     listed : tickers with a price of the session before `reach`
-    members : those of them whose features for `reach` rest on nothing that came late
     began : the coming session of the first run
     facts : counts of what was left out or revised
     """
@@ -89,8 +90,8 @@ class Known:
     moment: pd.Timestamp
     coming: pd.Timestamp
     reach: pd.Timestamp
+    universe: pd.DataFrame
     listed: set[str]
-    members: set[str]
     began: pd.Timestamp
     facts: dict[str, Any]
 
@@ -100,8 +101,8 @@ def known_market(
 ) -> Known:
     """News and prices that were known at a moment, all that is known if None. Parameters: `known_news`.
 
-    A ticker is in the `universe` of a session where all that its features rest on was known here before the entry. Its
-    prices are those of the source that gave some first.
+    A ticker is in the `universe` of a session where it has a price of the session before, and all that its features
+    rest on was known here before the entry. Its prices are those of the source that gave some first.
 
     Raises InputError where the store has no run or no prices.
     """
@@ -119,15 +120,17 @@ def known_market(
     before = sessions[sessions.get_loc(reach) - 1]
     table, revised = adjusted_prices(prices, actions)
     span = sessions_between(exchange, table["session"].min(), max(reach, table["session"].max()))
-    in_time = known_in_time(prices, actions, span, exchange, entry, latency)
-    row, column = in_time.index.get_indexer(table["session"]), in_time.columns.get_indexer(table["ticker"])
-    table["universe"] = in_time.to_numpy()[row, column]
+    universe = known_in_time(prices, actions, span, exchange, entry, latency)
+    row, column = universe.index.get_indexer(table["session"]), universe.columns.get_indexer(table["ticker"])
+    priced = np.zeros(universe.shape, dtype=bool)
+    priced[row, column] = True
+    universe &= np.vstack([np.zeros(len(universe.columns), dtype=bool), priced[:-1]])
+    table["universe"] = universe.to_numpy()[row, column]
     listed = set(table.loc[table["session"] == before, "ticker"])
-    members = set(in_time.columns[in_time.loc[reach]]) & listed
     news, facts = known_news(store.read("news", until), exchange, entry, latency, backfill)
     began = coming_session(pd.Timestamp(runs[0]["seen_at"]), exchange, entry, latency)
     facts = {**facts, "prices_revised": revised}
-    return Known(news, table, moment, coming, reach, listed, members, began, facts)
+    return Known(news, table, moment, coming, reach, universe, listed, began, facts)
 
 
 def _of_first_source(store: Store, name: str, until: pd.Timestamp | None) -> pd.DataFrame:

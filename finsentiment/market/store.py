@@ -121,7 +121,7 @@ class Store:
         """Keep other runs on this machine out. Raises InputError where one doesn't end within an hour."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with filelock.FileLock(self.folder / ".lock", timeout=WAIT):
+            with filelock.FileLock(self.folder.with_name(f".{self.folder.name}.lock"), timeout=WAIT):
                 for left in self.folder.glob("[!.]*/.*"):  # by a run that was killed
                     shutil.rmtree(left, ignore_errors=True)
                 yield

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import requests
 
-from finsentiment.daily.ask import Ask
+from finsentiment.daily.ask import Ask, readable
 from finsentiment.daily.settings import Edgar
 from finsentiment.daily.web import GIVE_UP, Unavailable, fetch, new_session
 from finsentiment.market.store import Answer
@@ -94,7 +94,7 @@ def fetch_edgar(settings: Edgar, ask: Ask) -> Answer:
             url = FOLDER.format(www=settings.www, cik=cik, folder=filing["accessionNumber"].replace("-", ""))
             header = f"{url}/{filing['accessionNumber']}.hdr.sgml"
             accepted = _accepted(session, header, late) if late >= since else late
-            rows.append([filing["accessionNumber"], ticker, accepted, _headline(name, filing), f"{url}/"])
+            rows.append([filing["accessionNumber"], ticker, accepted, readable(_headline(name, filing)), f"{url}/"])
     answer.news = pd.DataFrame(rows, columns=["source_id", "ticker", "published_at", "headline", "url"])
     return answer
 
@@ -112,7 +112,8 @@ def _companies(session: requests.Session, www: str) -> dict[str, tuple[int, str]
 def _filings(content: bytes) -> pd.DataFrame:
     recent = json.loads(content)["filings"]["recent"]
     columns = ("accessionNumber", "acceptanceDateTime", "form", "items", "primaryDocDescription")
-    return pd.DataFrame({name: recent[name] for name in columns}).fillna("").astype("str")
+    told = {name: ["" if value is None else readable(value) for value in recent[name]] for name in columns}
+    return pd.DataFrame(told).astype("str")
 
 
 def _accepted(session: requests.Session, header: str, late: pd.Timestamp) -> pd.Timestamp:

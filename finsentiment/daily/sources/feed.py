@@ -11,7 +11,7 @@ from typing import Any
 import feedparser
 import pandas as pd
 
-from finsentiment.daily.ask import Ask
+from finsentiment.daily.ask import Ask, readable
 from finsentiment.daily.settings import Feed
 from finsentiment.daily.web import Unavailable, fetch, new_session
 from finsentiment.errors import InputError
@@ -57,7 +57,7 @@ def fetch_feed(settings: Feed, ask: Ask) -> Answer:
             continue
         link = entry.get("link", "")
         key = entry.get("id") or hashlib.sha256(f"{link}\0{headline}".encode()).hexdigest()[:16]
-        rows += [[str(key), ticker, moment, headline, link] for ticker in tickers]
+        rows += [[readable(key), ticker, moment, readable(headline), readable(link)] for ticker in tickers]
     answer.refused = refused
     answer.news = pd.DataFrame(rows, columns=["source_id", "ticker", "published_at", "headline", "url"])
     return answer

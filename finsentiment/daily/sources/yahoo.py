@@ -11,7 +11,7 @@ import tenacity
 import yfinance
 from yfinance.exceptions import YFException, YFRateLimitError
 
-from finsentiment.daily.ask import Ask
+from finsentiment.daily.ask import Ask, readable
 from finsentiment.daily.settings import Yahoo
 from finsentiment.daily.web import GIVE_UP, RETRIES, in_words
 from finsentiment.market.store import Answer
@@ -100,7 +100,7 @@ def _stories(stories: list[dict[str, Any]], ticker: str) -> tuple[list[list[Any]
             moment = pd.Timestamp(content["pubDate"])
             if moment.tzinfo is None or not str(content["title"]).strip():
                 raise ValueError
-            rows.append([str(story["id"]), ticker, moment, str(content["title"]), url])
+            rows.append([readable(story["id"]), ticker, moment, readable(content["title"]), readable(url)])
         except (KeyError, TypeError, ValueError, AttributeError):
             refused += 1
     if refused and not rows:
