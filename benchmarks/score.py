@@ -32,7 +32,7 @@ class Merged(PreTrainedModel):
     """The classifier under the interface that `pipeline` expects."""
 
     def __init__(self, classifier: Classifier) -> None:
-        config = classifier.backbone.decoder.config
+        config = classifier.backbone.base.config
         config.id2label = dict(enumerate(LABELS))
         super().__init__(config)
         self.classifier = classifier

@@ -22,7 +22,7 @@ except ImportError:
 
 from finsentiment.errors import run_main
 from finsentiment.files import read_table
-from finsentiment.llm.base_models import load_causal
+from finsentiment.llm.base_models import load_untrained
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.llm.zero_shot import read_zero_shot, with_shots
 from finsentiment.params import Prompt
@@ -49,7 +49,7 @@ def main() -> None:
     params = stage_params("baseline")
     train, validation = (read_table(f"data/splits/{part}.parquet") for part in ("train", "validation"))
     texts = pd.concat([validation, train])["text"].head(given.sentences).tolist()
-    model, tokenizer = load_causal(params.model, start_runtime("cpu", params.threads))
+    model, tokenizer = load_untrained(params.model, start_runtime("cpu", params.threads))
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=given.batch_size, device="cpu")
     print(f"{len(texts)} sentences\n{'prompt':>6}{'shots':>7}{'harness s':>11}{'ours s':>9}{'faster':>8}{'same':>8}")
     for number, prompt in enumerate(params.baseline.prompts, 1):

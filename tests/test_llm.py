@@ -337,7 +337,7 @@ def test_threads_share_a_reader_and_each_gets_its_own_answers(adapter: Path, tin
 
 
 def test_pefts_own_loader_refuses_the_adapter_instead_of_starting_afresh(adapter: Path, tiny_model: Model) -> None:
-    model, _ = base_models.load_causal(tiny_model, IN_FLOAT32)
+    model, _ = base_models.load_untrained(tiny_model, IN_FLOAT32)
     with pytest.raises(ValueError, match="Can't find 'adapter_config.json'"):
         PeftModel.from_pretrained(model, adapter)
     assert "load_reader" in (adapter / "README.md").read_text()

@@ -48,7 +48,7 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
         if "can't be had" in str(error):
             pytest.skip(str(error))
         raise
-    model, tokenizer = base_models.load_causal(params.model, start_runtime("auto", 2))
+    model, tokenizer = base_models.load_untrained(params.model, start_runtime("auto", 2))
     clear = ["Shares soared after record profits beat all forecasts.", "The company collapsed into bankruptcy."]
     p = zero_shot.read_zero_shot(model, tokenizer, clear, params.baseline.prompts[0]).calibrated
     assert p[0, 2] / p[0, 0] > p[1, 2] / p[1, 0], "the base model finds the bankruptcy better news than the record"

@@ -15,7 +15,7 @@ PROMPT = Prompt(template="News : {text} Answer :", answers=list(LABELS))
 
 
 def test_zero_shot_equals_the_likelihood_of_each_whole_prompt_read_alone(tiny_model: Model) -> None:
-    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
+    model, tokenizer = base_models.load_untrained(tiny_model, IN_FLOAT32)
     texts = ["profit rose", "the board has five members and sales fell", "orders"]
     expected = np.empty((len(texts), 3))
     for row, text in enumerate(texts):
@@ -30,7 +30,7 @@ def test_zero_shot_equals_the_likelihood_of_each_whole_prompt_read_alone(tiny_mo
 
 
 def test_answers_of_several_tokens_are_read_to_their_end(tiny_model: Model) -> None:
-    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
+    model, tokenizer = base_models.load_untrained(tiny_model, IN_FLOAT32)
     prompt = Prompt(template=PROMPT.template, answers=["profit fell", "sales", "profit rose again"])
     start = tokenizer(PROMPT.template.format(text="orders grew"))["input_ids"]
     expected = []
@@ -46,7 +46,7 @@ def test_answers_of_several_tokens_are_read_to_their_end(tiny_model: Model) -> N
 
 
 def test_calibration_gives_a_content_free_text_no_preference(tiny_model: Model) -> None:
-    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
+    model, tokenizer = base_models.load_untrained(tiny_model, IN_FLOAT32)
     read = zero_shot.read_zero_shot(model, tokenizer, list(zero_shot.CONTENT_FREE), PROMPT)
     likelihood_ratio = read.raw / read.raw.mean(axis=0)
     np.testing.assert_allclose(read.calibrated, likelihood_ratio / likelihood_ratio.sum(axis=1, keepdims=True))
@@ -68,7 +68,7 @@ def test_shots_are_balanced_answered_examples_before_the_question(tiny_corpus: p
 def test_the_prompt_that_reads_the_validation_sentences_best_is_chosen(
     tiny_model: Model, tiny_corpus: pd.DataFrame
 ) -> None:
-    model, tokenizer = base_models.load_causal(tiny_model, IN_FLOAT32)
+    model, tokenizer = base_models.load_untrained(tiny_model, IN_FLOAT32)
     prompts = [PROMPT, Prompt(template="sales {text} rose", answers=["fell", "met", "rose"])]
     choice = zero_shot.choose_prompt(model, tokenizer, prompts, [0, 3], tiny_corpus, tiny_corpus, seed=1)
     assert choice.tried[["prompt", "shots"]].to_numpy().tolist() == [[1, 0], [1, 3], [2, 0], [2, 3]]

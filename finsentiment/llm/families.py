@@ -11,10 +11,11 @@ from transformers import PreTrainedModel
 
 from finsentiment.errors import InputError
 
-TESTED_FAMILIES = (
+TESTED_DECODERS = (
     *("llama", "smollm3", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "olmo2"),
     *("granite", "stablelm", "gpt2", "gptj", "gpt_neox", "opt", "bloom", "falcon"),
 )
+TESTED_ENCODERS = ("mpnet", "bert", "roberta", "xlm-roberta", "deberta-v2", "electra", "modernbert", "distilbert")
 """Model types that the tests take through a training step and a reading, tiny and random."""
 
 
@@ -36,7 +37,8 @@ def refuse_unfit(model_type: str) -> Iterator[None]:
         reason = str(error) if isinstance(error, UnfitError) else f"{type(error).__name__} in its own code"
         raise InputError(
             f"model.spec: a base model of the type {model_type} can't be used ({reason}); "
-            f"take a decoder of a family that is tested: {', '.join(TESTED_FAMILIES)}"
+            f"take a decoder of a family that is tested: {', '.join(TESTED_DECODERS)}, "
+            f"or an encoder: {', '.join(TESTED_ENCODERS)}"
         ) from error
 
 
@@ -55,9 +57,8 @@ def differs(readings: Iterable[Tensor], rounded: bool = False) -> bool:
 
 
 @torch.no_grad()
-def refuse_encoder(model: PreTrainedModel) -> None:
-    """Raise UnfitError for a model whose first word knows of the last."""
+def reads_both_ways(model: PreTrainedModel) -> bool:
+    """Whether the first word of a model knows of the last, as it is: then it is an encoder."""
     inputs = last_word_changed(model.device)
     first = [model(input_ids=ids, attention_mask=torch.ones_like(ids))[0][:, 0] for ids in inputs]
-    if differs(first, rounded=getattr(model, "hf_quantizer", None) is not None):
-        raise UnfitError("it reads both ways as it is; encoders can't be used yet")
+    return differs(first, rounded=getattr(model, "hf_quantizer", None) is not None)

@@ -1,4 +1,9 @@
-"""Zero-shot and few-shot reading: which answer does the base model hold most likely after a prompt?"""
+"""Zero-shot and few-shot reading: which answer does the base model hold most likely after a prompt?
+
+A decoder tells how likely each answer is after the prompt. An encoder that was trained to fill in masked words tells
+how likely the answer's words are in masks after the prompt. One without such a head tells how alike the text is to the
+question with each answer.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,8 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from finsentiment.labels import LABELS, label_codes
 from finsentiment.llm.batches import by_length, padded
+from finsentiment.llm.families import reads_both_ways
+from finsentiment.llm.zero_shot_encoder import encoder_likeness, masked_log_likelihoods
 from finsentiment.params import Prompt
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -87,13 +94,16 @@ def read_zero_shot(
     prompt: Prompt,
     batch_tokens: int = 1024,
 ) -> ZeroShot:
-    """Read `texts` by the likelihood of each answer after `prompt`.
+    """Read `texts` by the likelihood of each answer after `prompt`; of an encoder without a head by likeness.
 
-    The part of the prompt before the text is the same for all and is computed once. Contextual calibration
+    Of a decoder the part of the prompt before the text is the same for all and is computed once. Contextual calibration
     divides by the mean probabilities of content-free texts: p' ~ p / p_cf (Zhao et al. 2021, "Calibrate
     Before Use", equation 1 with W = diag(p_cf)^-1, b = 0).
     """
-    likelihood = _log_likelihoods(model, tokenizer, [*CONTENT_FREE, *texts], prompt, batch_tokens)
+    read = _log_likelihoods
+    if reads_both_ways(model):
+        read = encoder_likeness if model.get_output_embeddings() is None else masked_log_likelihoods
+    likelihood = read(model, tokenizer, [*CONTENT_FREE, *texts], prompt, batch_tokens)
     raw = _normalised(likelihood)
     content_free = raw[: len(CONTENT_FREE)].mean(axis=0)
     raw = raw[len(CONTENT_FREE) :]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from finsentiment.arms import FINE_TUNED
 from finsentiment.files import read_json
-from finsentiment.llm.base_models import load_causal
+from finsentiment.llm.base_models import load_untrained
 from finsentiment.llm.classifier import tone_of
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.llm.zero_shot import read_zero_shot
@@ -53,7 +53,7 @@ def _lexicon(texts: list[str], given: ReaderInputs) -> np.ndarray:
 def _zero_shot(texts: list[str], given: ReaderInputs) -> np.ndarray:
     """The whole base model with the prompt that reads best calibrated."""
     prompt = Prompt(**read_json(given.prompt_file))
-    model, tokenizer = load_causal(given.model, start_runtime(given.device, given.threads))
+    model, tokenizer = load_untrained(given.model, start_runtime(given.device, given.threads))
     return tone_of(read_zero_shot(model, tokenizer, texts, prompt).calibrated)
 
 
