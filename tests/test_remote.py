@@ -20,6 +20,7 @@ import boto3
 import pandas as pd
 import pytest
 import yaml
+from botocore.exceptions import EndpointConnectionError
 
 from finsentiment.daily.settings import read_settings
 from finsentiment.errors import InputError
@@ -50,7 +51,7 @@ class S3:
             try:
                 self.client.list_buckets()
                 return
-            except Exception:  # not up yet
+            except EndpointConnectionError:  # not up yet
                 time.sleep(0.1)
         raise AssertionError("moto did not start")
 
@@ -139,6 +140,15 @@ def clone(repository: Path, name: str = "there") -> Path:
     return repository.parent / name
 
 
+def begun_push(repository: Path, s3: S3) -> subprocess.Popen[str]:
+    """A push that has sent some files and is not done."""
+    push = subprocess.Popen([*DVC, "push", "-j", "1"], cwd=repository, stderr=subprocess.PIPE, text=True)
+    while len(s3.keys()) < 5 and push.poll() is None:
+        time.sleep(0.05)
+    assert push.poll() is None
+    return push
+
+
 def same(one: Path, other: Path) -> bool:
     files = sorted(path.name for path in one.iterdir())
     return files == sorted(path.name for path in other.iterdir()) and all(
@@ -157,10 +167,7 @@ def test_a_push_and_a_pull_bring_the_same_bytes_and_leave_nothing_to_do(reposito
 
 @pytest.mark.slow
 def test_a_server_killed_in_the_middle_of_a_push_loses_nothing(repository: Path, s3: S3) -> None:
-    push = subprocess.Popen([*DVC, "push", "-j", "1"], cwd=repository, stderr=subprocess.PIPE, text=True)
-    while len(s3.keys()) < 5 and push.poll() is None:
-        time.sleep(0.05)
-    assert push.poll() is None
+    push = begun_push(repository, s3)
     s3.kill()
     _, said = push.communicate(timeout=300)
     assert push.returncode != 0 and "Traceback" not in said
@@ -176,12 +183,10 @@ def test_a_server_killed_in_the_middle_of_a_push_loses_nothing(repository: Path,
 
 @pytest.mark.slow
 def test_a_push_that_is_killed_is_done_again_and_sends_the_rest(repository: Path, s3: S3) -> None:
-    push = subprocess.Popen([*DVC, "push", "-j", "1"], cwd=repository, stderr=subprocess.DEVNULL)
-    while len(s3.keys()) < 5 and push.poll() is None:
-        time.sleep(0.05)
-    assert push.poll() is None and len(s3.keys()) < 61
+    push = begun_push(repository, s3)
     os.kill(push.pid, signal.SIGKILL)
-    push.wait()
+    push.communicate()
+    assert len(s3.keys()) < 61
     run(*DVC, "push", cwd=repository)
     there = clone(repository)
     run(*DVC, "pull", cwd=there)

@@ -47,26 +47,10 @@ ARCHITECTURES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 def make_model(folder: Path, words: list[str], architecture: str = "llama") -> Model:
     """A random model of three layers with a word-level tokenizer over `words`, saved in `folder`."""
-    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.WordLevelTrainer(special_tokens=["<unk>", "<s>", "</s>"], vocab_size=4000)
-    tokenizer.train_from_iterator([*words, "positive negative neutral News : Answer N/A MASK"], trainer)
+    tokenizer = _word_level(words, ["<unk>", "<s>", "</s>"], "<unk>")
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
-    torch.manual_seed(0)
     config_class, special = ARCHITECTURES[architecture]
-    config = config_class(
-        vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        **special,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
+    return _saved(folder, AutoModelForCausalLM, config_class, fast, num_key_value_heads=2, **special)
 
 
 ENCODERS: dict[str, tuple[Any, Any]] = {
@@ -78,31 +62,32 @@ ENCODERS: dict[str, tuple[Any, Any]] = {
 
 def make_encoder(folder: Path, words: list[str], kind: str) -> Model:
     """A random encoder of three layers with a word-level tokenizer over `words`, saved in `folder`."""
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(
-        [*words, "positive negative neutral News : Answer N/A MASK"],
-        trainers.WordLevelTrainer(special_tokens=special, vocab_size=4000),
-    )
+    tokenizer = _word_level(words, special, "[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)
-    torch.manual_seed(0)
     config_class, loader = ENCODERS[kind]
-    config = config_class(
-        vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        pad_token_id=0,
-    )
+    return _saved(folder, loader, config_class, fast, pad_token_id=0)
+
+
+def _word_level(words: list[str], special: list[str], unknown: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(special_tokens=special, vocab_size=4000)
+    tokenizer.train_from_iterator([*words, "positive negative neutral News : Answer N/A MASK"], trainer)
+    return tokenizer
+
+
+def _saved(folder: Path, loader: Any, config_class: Any, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Model:
+    """A random model of three layers and its tokenizer, saved."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = config_class(vocab_size=len(tokenizer), max_position_embeddings=256, **sizes, **more)
     loader.from_config(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return Model(spec=f"path:{folder}", sha256=sha256_folder(folder))
 
 
