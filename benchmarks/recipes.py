@@ -24,7 +24,8 @@ import numpy as np
 
 from finsentiment.errors import InputError, run_main
 from finsentiment.files import read_table
-from finsentiment.llm.classifier import WEIGHTS, save_adapter
+from finsentiment.llm.adapter import WEIGHTS
+from finsentiment.llm.saved import save_adapter
 from finsentiment.llm.training import finetune_classifier
 from finsentiment.params import Finetune
 from stages.parameters import stage_params
@@ -75,7 +76,7 @@ def measure(name: str, seed: int) -> list[float]:
         trained = finetune_classifier(train, validation, params.model, recipe, seed, params.threads, params.device)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
-        save_adapter(trained.adapted, Path(folder) / "adapter", trained.description)
+        save_adapter(trained.tuned, Path(folder) / "adapter", trained.description)
         size = (Path(folder) / "adapter" / WEIGHTS).stat().st_size / 1e6
     trained.done()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -21,7 +21,9 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from finsentiment.errors import run_main
 from finsentiment.files import cache_folder, read_table
 from finsentiment.labels import LABELS
-from finsentiment.llm.classifier import Classifier, Reader, load_reader
+from finsentiment.llm.classifier import Classifier
+from finsentiment.llm.reader import Reader
+from finsentiment.llm.saved import load_reader
 from finsentiment.readers import fine_tuned
 from stages.parameters import stage_params
 

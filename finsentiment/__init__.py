@@ -12,7 +12,7 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 def __getattr__(name: str) -> Any:
     """`load_reader` on first use: importing the package alone loads nothing heavy."""
     if name == "load_reader":
-        from finsentiment.llm.classifier import load_reader
+        from finsentiment.llm.saved import load_reader
 
         return load_reader
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

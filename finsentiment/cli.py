@@ -92,7 +92,25 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--adapter", metavar="DIR", help="the fine-tuned model (models/adapter, or that of daily.yaml)")
     export.add_argument("--check", metavar="FILE", help="say whether this file keeps the contract, and write nothing")
     export.set_defaults(run=_export)
+    model = commands.add_parser(
+        "export-model",
+        help="write a fine-tuned encoder as a folder that transformers reads without this project",
+        description="Write a fine-tuned encoder for AutoModelForSequenceClassification and pipeline: weights merged, "
+        "temperature folded in, tokenizer and card beside them.",
+    )
+    model.add_argument("folder", metavar="DIR", help="a new folder")
+    model.add_argument("--adapter", default="models/adapter", metavar="DIR", help="the fine-tuned model (%(default)s)")
+    model.add_argument("--onnx", action="store_true", help="write model.onnx too")
+    model.set_defaults(run=_export_model)
     return parser
+
+
+def _export_model(given: argparse.Namespace) -> None:
+    require_adapter(given.adapter)
+    from finsentiment.llm.export import export_model
+
+    apart = export_model(given.adapter, given.folder, given.onnx)
+    print(f"{given.folder}: written; its logits are those of {given.adapter} (largest difference {apart:.1g})")
 
 
 def _daily(given: argparse.Namespace) -> None:
@@ -198,7 +216,7 @@ def _score_file(given: argparse.Namespace) -> None:
         raise InputError(f"{source} has a column {taken[0]} already, where the result would go; give it another name")
     require_adapter(given.adapter)
 
-    from finsentiment.llm.classifier import labelled
+    from finsentiment.llm.reader import labelled
     from finsentiment.readers.fine_tuned import score_texts
 
     p = score_texts(texts, given.adapter, given.threads, given.batch_tokens, given.device)

@@ -12,6 +12,13 @@ LABELS = ("negative", "neutral", "positive")
 P_COLUMNS = tuple(f"p_{label}" for label in LABELS)
 """Columns of probabilities in every table."""
 
+LIKELY = {
+    "negative": ("bearish", "neg", "sell", "down", "bad"),
+    "neutral": ("neu", "hold", "neutral or mixed", "flat"),
+    "positive": ("bullish", "pos", "buy", "up", "good"),
+}
+"""Words that mostly stand for a label. Of a corpus a message proposes them, and none is taken unasked."""
+
 AGREEMENT_LEVELS = {
     "50": (0.50, "less than 66 %"),
     "66": (0.66, "66 to 75 %"),

@@ -212,11 +212,17 @@ class Lora(Section):
 class Finetune(Section):
     """The fine-tuning recipe."""
 
+    method: Literal["lora", "full", "none"] = Field(
+        description="what trains: LoRA adapters, every weight, or nothing: a published sentiment model as it is"
+    )
     depth: Count | None = Field(description="number of base-model layers in use, from the bottom; null: all")
     echo: bool = Field(description="whether layers below the adapters read each sentence twice (decoders only)")
     lora: Lora = Field(description="the LoRA adapter")
     quantization: Literal["none", "int8", "nf4"] = Field(description="of the base model's weights")
-    learning_rate: Positive = Field(description="peak learning rate of the adapters, per step")
+    learning_rate: Positive = Field(description="peak learning rate of the top layer, per step")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="learning rate of a layer as a share of that of the layer above; 1: the same for all"
+    )
     head_learning_rate: Positive = Field(description="peak learning rate of the classification head, per step")
     epochs: Count = Field(description="passes over the training sentences")
     batch_size: Count = Field(description="sentences per forward pass")
@@ -231,6 +237,15 @@ class Finetune(Section):
     )
     max_tokens: Annotated[int, Field(ge=8)] = Field(description="tokens after which a sentence is cut")
     patience: Count = Field(description="epochs without a better validation macro F1 before training stops")
+
+    @model_validator(mode="after")
+    def _quantises_only_what_stays_as_it_is(self) -> Finetune:
+        if self.method != "lora" and self.quantization != "none":
+            raise ValueError(
+                f"quantization = {self.quantization!r} goes with method = 'lora' alone, got method = {self.method!r}: "
+                "set finetune.quantization=none"
+            )
+        return self
 
 
 class Evaluate(Section):

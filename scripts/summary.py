@@ -68,7 +68,7 @@ def summary(metrics: Path, corpus: str, market: str, tries: str = "") -> str:
     simulated = market == "simulated"
     words = (metrics / "backtest/verdict.txt").read_text(encoding="utf-8").strip().splitlines()
     used = f"Data: {used_in_words(prepared['sentences'], prepared['market'])}"
-    warnings = [f"warning: {doubt}" for doubt in doubts(prepared["market"])]
+    warnings = [f"warning: {doubt}" for doubt in (*doubts(prepared["market"]), ours.get("seen")) if doubt]
     return "\n".join(
         [
             *(textwrap.fill(line, 80, subsequent_indent="  ") for line in (used, *warnings)),
@@ -78,7 +78,7 @@ def summary(metrics: Path, corpus: str, market: str, tries: str = "") -> str:
             *(_row(name, baseline[system]) for system, name in SYSTEMS.items()),
             f"  Lead over the base model    {lead['difference']:>+8.3f}  {lead['low']:+.3f} to {lead['high']:+.3f}  "
             f"McNemar p {p}",
-            f"  Target accuracy {target['accuracy']:g}: {'met' if target['met'] else 'not met'}",
+            f"  Target accuracy {target['accuracy']:g}: {_met(target['met'], ours.get('seen', ''))}",
             "",
             f"Forecasting returns: {'simulated market' if simulated else f'market {market}'}",
             f"  VERDICT: {verdict}",
@@ -89,6 +89,12 @@ def summary(metrics: Path, corpus: str, market: str, tries: str = "") -> str:
             WHERE,
         ]
     )
+
+
+def _met(met: bool, seen: str) -> str:
+    if seen:
+        return "not judged, since the base model saw this corpus"
+    return "met" if met else "not met"
 
 
 def _row(name: str, scores: dict[str, Any]) -> str:

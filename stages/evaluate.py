@@ -24,7 +24,9 @@ from finsentiment.evaluation import (
 )
 from finsentiment.files import read_table, write_bytes, write_csv, write_json, write_table
 from finsentiment.labels import LABELS, label_codes
-from finsentiment.llm.classifier import Reader, load_reader
+from finsentiment.llm.reader import Reader
+from finsentiment.llm.saved import load_reader
+from finsentiment.llm.seen import warning
 from finsentiment.params import Params
 from finsentiment.reporting.pictures import confusion_picture, reliability_picture
 from stages.parameters import stage_params
@@ -43,7 +45,8 @@ def main() -> None:
     found = evaluate_logits(
         logits, reader.temperature, labels, test["agreement"], baselines, params.evaluate, params.seed
     )
-    write_json("metrics/evaluate.json", found.metrics | _transfer(reader, params))
+    seen = {"seen": warning(params.model.spec, params.corpus.source)}
+    write_json("metrics/evaluate.json", found.metrics | seen | _transfer(reader, params))
 
     predicted = [LABELS[code] for code in found.after.argmax(axis=1)]
     write_csv("metrics/evaluate/confusion.csv", pd.DataFrame({"actual": test["label"], "predicted": predicted}))

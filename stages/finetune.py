@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from finsentiment.errors import run_main
 from finsentiment.files import read_table, write_csv, write_json
-from finsentiment.llm.classifier import save_adapter
+from finsentiment.llm.saved import save_adapter
 from finsentiment.llm.training import finetune_classifier
 from stages.parameters import stage_params
 
@@ -24,7 +24,7 @@ def main() -> None:
         params.threads,
         params.device,
     )
-    save_adapter(trained.adapted, "models/adapter", trained.description)
+    save_adapter(trained.tuned, "models/adapter", trained.description)
     write_csv("metrics/finetune/curve.csv", trained.curve)
     write_json("metrics/finetune.json", trained.facts)
     trained.done()

@@ -66,11 +66,13 @@ def recipe() -> Finetune:
     """A recipe for the tiny model: adapters on the top two of its three layers."""
     return Finetune.model_validate(
         {
+            "method": "lora",
             "depth": None,
             "echo": True,
             "lora": {"r": 4, "alpha": 8, "dropout": 0.1, "layers": 2},
             "quantization": "none",
             "learning_rate": 1e-2,
+            "layer_decay": 1.0,
             "head_learning_rate": 1e-2,
             "epochs": 4,
             "batch_size": 4,

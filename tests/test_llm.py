@@ -16,10 +16,10 @@ from transformers import TrainerCallback
 from finsentiment.errors import InputError
 from finsentiment.files import read_json, sha256_folder, write_json
 from finsentiment.labels import LABELS
-from finsentiment.llm import base_models, classifier, runtime, training
+from finsentiment.llm import base_models, classifier, runtime, saved, training
 from finsentiment.llm.batches import by_length, padded
-from finsentiment.llm.classifier import tone_of
 from finsentiment.llm.lora import LeanLinear
+from finsentiment.llm.reader import tone_of
 from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Finetune, Model
 from finsentiment.readers import fine_tuned
@@ -43,7 +43,7 @@ def _classifier(model: Model, lora_layers: int, depth: int | None = None, echo: 
 
 
 def _saved(trained: training.Trained, folder: Path) -> Path:
-    classifier.save_adapter(trained.adapted, folder, trained.description)
+    saved.save_adapter(trained.tuned, folder, trained.description)
     trained.done()
     return folder
 
@@ -146,7 +146,7 @@ def test_fine_tuning_learns_and_the_saved_classifier_reads_the_same(
     trained: training.Trained, adapter: Path, tiny_corpus: pd.DataFrame
 ) -> None:
     assert trained.facts["validation"]["accuracy"] > 0.9
-    reader = classifier.load_reader(adapter, threads=1)
+    reader = saved.load_reader(adapter, threads=1)
     p = reader.probabilities(reader.logits(tiny_corpus["text"].tolist()))
     predicted = np.array(LABELS)[p.argmax(1)]
     assert (predicted == tiny_corpus["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])
@@ -231,7 +231,7 @@ def test_the_average_of_the_weights_is_judged_and_saved(
         patch.setattr(training, "_trainer", watched)
         trained = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, steps, seed=1, threads=1)
     trained.done()
-    for name, parameter in trained.adapted.named_parameters():
+    for name, parameter in trained.tuned.named_parameters():
         if parameter.requires_grad:
             mean = weights[0][name]
             for step, weight in enumerate(weights[1:], 1):
@@ -260,7 +260,7 @@ def test_what_was_trained_is_not_lost_until_it_is_saved(
     trained.lock.release()  # as when the process ends, here before it has saved
     again = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
     assert "going on from checkpoint-" in capsys.readouterr().err
-    classifier.save_adapter(trained.adapted, tmp_path / "first", trained.description)
+    saved.save_adapter(trained.tuned, tmp_path / "first", trained.description)
     assert sha256_folder(_saved(again, tmp_path / "again")) == sha256_folder(tmp_path / "first")
 
 
@@ -270,9 +270,9 @@ def test_a_quantised_base_trains_saves_and_reads(
 ) -> None:
     recipe = recipe.model_copy(update={"quantization": quantization})
     trained = training.finetune_classifier(tiny_corpus, tiny_corpus, tiny_model, recipe, seed=1, threads=1)
-    kinds = {type(module).__name__ for module in trained.adapted.modules()}
+    kinds = {type(module).__name__ for module in trained.tuned.modules()}
     assert {"int8": "Linear8bitLt", "nf4": "Linear4bit"}[quantization] in kinds
-    reader = classifier.load_reader(_saved(trained, tmp_path / "adapter"), threads=1)
+    reader = saved.load_reader(_saved(trained, tmp_path / "adapter"), threads=1)
     p = reader.logits(tiny_corpus["text"].tolist())
     accuracy = (np.array(LABELS)[p.argmax(1)] == tiny_corpus["label"]).mean()
     assert accuracy == pytest.approx(trained.facts["validation"]["accuracy"]) and accuracy > 0.6
@@ -309,9 +309,9 @@ def test_a_score_does_not_depend_on_what_was_scored_before(
 def test_an_adapter_that_is_broken_or_missing_is_one_line(adapter: Path, tmp_path: Path) -> None:
     (adapter / "weights.safetensors").write_bytes(b"half")
     with pytest.raises(InputError, match="not the weights that finetune wrote"):
-        classifier.load_reader(adapter, threads=1)
+        saved.load_reader(adapter, threads=1)
     with pytest.raises(InputError, match="no fine-tuned model there .*make repro"):
-        classifier.load_reader(tmp_path / "nowhere", threads=1)
+        saved.load_reader(tmp_path / "nowhere", threads=1)
 
 
 def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.CaptureFixture) -> None:
@@ -326,7 +326,7 @@ def test_a_changed_adapter_scores_all_anew(adapter: Path, capsys: pytest.Capture
 
 
 def test_threads_share_a_reader_and_each_gets_its_own_answers(adapter: Path, tiny_corpus: pd.DataFrame) -> None:
-    reader, texts = classifier.load_reader(adapter, "cpu", 1), tiny_corpus["text"].tolist()
+    reader, texts = saved.load_reader(adapter, "cpu", 1), tiny_corpus["text"].tolist()
     alone = [reader.logits([text]) for text in texts]
 
     def reads_right(number: int) -> bool:

@@ -12,7 +12,7 @@ import yaml
 from finsentiment.errors import InputError
 from finsentiment.files import cache_folder
 from finsentiment.labels import LABELS
-from finsentiment.llm import base_models, classifier, memory, training, zero_shot
+from finsentiment.llm import base_models, memory, saved, training, zero_shot
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.params import check_params
 
@@ -78,8 +78,8 @@ def test_the_default_model_reads_zero_shot_and_learns_from_a_few_sentences(
     trained = training.finetune_classifier(few, few, params.model, recipe, seed=params.seed, threads=2)
     assert highest_since() - before < estimates[0].total, "training took more memory than it announced"
     assert trained.facts["validation"]["accuracy"] > 0.8
-    classifier.save_adapter(trained.adapted, tmp_path / "adapter", trained.description)
+    saved.save_adapter(trained.tuned, tmp_path / "adapter", trained.description)
     trained.done()
-    read = classifier.load_reader(tmp_path / "adapter", threads=2).logits(few["text"].tolist())
+    read = saved.load_reader(tmp_path / "adapter", threads=2).logits(few["text"].tolist())
     predicted = np.array(LABELS)[read.argmax(1)]
     assert (predicted == few["label"]).mean() == pytest.approx(trained.facts["validation"]["accuracy"])

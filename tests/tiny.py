@@ -12,6 +12,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     BertConfig,
     Gemma3TextConfig,
     LlamaConfig,
@@ -23,8 +24,8 @@ from transformers import (
 )
 
 from finsentiment.files import sha256_folder
-from finsentiment.llm.classifier import save_adapter
 from finsentiment.llm.runtime import Runtime
+from finsentiment.llm.saved import save_adapter
 from finsentiment.llm.training import finetune_classifier
 from finsentiment.params import Finetune, Model
 
@@ -55,13 +56,17 @@ def make_model(folder: Path, words: list[str], architecture: str = "llama") -> M
 
 ENCODERS: dict[str, tuple[Any, Any]] = {
     "bert with a head for masked words": (BertConfig, AutoModelForMaskedLM),
+    "bert that reads sentiment": (BertConfig, AutoModelForSequenceClassification),
     "mpnet without a head": (MPNetConfig, AutoModel),
     "modernbert without a head": (ModernBertConfig, AutoModel),
 }
 
 
-def make_encoder(folder: Path, words: list[str], kind: str) -> Model:
-    """A random encoder of three layers with a word-level tokenizer over `words`, saved in `folder`."""
+def make_encoder(folder: Path, words: list[str], kind: str, **more: Any) -> Model:
+    """A random encoder of three layers with a word-level tokenizer over `words`, saved in `folder`.
+
+    `more` goes into its configuration.
+    """
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = _word_level(words, special, "[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -70,7 +75,7 @@ def make_encoder(folder: Path, words: list[str], kind: str) -> Model:
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)
     config_class, loader = ENCODERS[kind]
-    return _saved(folder, loader, config_class, fast, pad_token_id=0)
+    return _saved(folder, loader, config_class, fast, pad_token_id=0, **more)
 
 
 def _word_level(words: list[str], special: list[str], unknown: str) -> Tokenizer:
@@ -101,12 +106,13 @@ def make_adapter(folder: Path, model: Model) -> None:
     """A tiny model fine-tuned on these sentences, saved in `folder`."""
     recipe = Finetune.model_validate(
         {
-            **{"depth": None, "echo": True, "quantization": "none", "learning_rate": 1e-2},
+            **{"method": "lora", "depth": None, "echo": True, "quantization": "none"},
+            **{"learning_rate": 1e-2, "layer_decay": 1.0},
             **{"lora": {"r": 4, "alpha": 8, "dropout": 0.0, "layers": 2}, "head_learning_rate": 1e-2},
             **{"epochs": 4, "batch_size": 4, "gradient_accumulation": 1, "warmup_share": 0.1},
             **{"weight_decay": 0.01, "average": 0.9, "label_smoothing": 0.0, "max_tokens": 16, "patience": 4},
         }
     )
     trained = finetune_classifier(corpus(), corpus(), model, recipe, seed=1, threads=1)
-    save_adapter(trained.adapted, folder, trained.description)
+    save_adapter(trained.tuned, folder, trained.description)
     trained.done()

@@ -13,15 +13,8 @@ import pandas as pd
 from finsentiment.errors import InputError
 from finsentiment.intake.columns import in_yaml
 from finsentiment.intake.tables import also, where
-from finsentiment.labels import LABELS
+from finsentiment.labels import LABELS, LIKELY
 from finsentiment.text import clean_text
-
-LIKELY = {
-    "negative": ("bearish", "neg", "sell", "down", "bad"),
-    "neutral": ("neu", "hold", "neutral or mixed", "flat"),
-    "positive": ("bullish", "pos", "buy", "up", "good"),
-}
-"""Words that mostly stand for a label: a message proposes them, none is taken unasked."""
 
 MOST_LABELS = 8  # more kinds than these are no labels
 LONGEST_LABEL = 40  # characters; what is longer is a text

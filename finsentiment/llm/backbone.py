@@ -87,7 +87,7 @@ class Backbone(nn.Module):
     depth
         How many of its layers are used, from the bottom; None: all.
     lora_layers
-        How many of these, from the top, carry adapters and read both ways; the rest is frozen.
+        How many of these, from the top, train and read both ways; the rest is frozen. None: all.
     echo
         Whether the frozen layers of a decoder read the sentence twice. An encoder reads it once.
 
@@ -99,18 +99,19 @@ class Backbone(nn.Module):
         not in the lower; an encoder that is run in two parts must give what it gives as a whole.
     """
 
-    def __init__(self, base: PreTrainedModel, depth: int | None, lora_layers: int, echo: bool) -> None:
+    def __init__(self, base: PreTrainedModel, depth: int | None, lora_layers: int | None, echo: bool) -> None:
         super().__init__()
         with refuse_unfit(base.config.model_type):
             self.path, layers = _layer_list(base)
         used = len(layers) if depth is None else depth
-        if used > len(layers) or lora_layers > used:
+        upper = used if lora_layers is None else lora_layers
+        if used > len(layers) or upper > used:
             raise InputError(
-                f"finetune.depth = {depth} and finetune.lora.layers = {lora_layers} don't fit a base model of "
+                f"finetune.depth = {depth} and finetune.lora.layers = {upper} don't fit a base model of "
                 f"{len(layers)} layers: expected lora.layers <= depth <= {len(layers)}"
             )
         self.base, self.quantized = base, getattr(base, "hf_quantizer", None) is not None
-        self.cut, self.depth = used - lora_layers, used
+        self.cut, self.depth = used - upper, used
         seen = base.device.type != "meta"  # where tensors have no content there is nothing to see
         with refuse_unfit(base.config.model_type):
             for layer in list(layers)[self.cut :]:

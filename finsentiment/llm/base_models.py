@@ -31,6 +31,9 @@ from finsentiment.llm.runtime import Runtime
 from finsentiment.llm.wheels import first_line, from_wheel
 from finsentiment.params import Model
 
+HUB_FILES, HUB_PICKLES = ("*.json", "*.model", "*.txt", "*.jinja"), "pytorch_model*.bin"
+"""What is fetched of a model: configuration and tokenizer; weights, if there are no others, as a pickle."""
+
 
 def model_folder(model: Model) -> Path:
     """The folder of a base model, fetched and converted into the cache on first use.
@@ -54,10 +57,10 @@ def load_untrained(model: Model, runtime: Runtime) -> tuple[PreTrainedModel, Pre
     with refuse_unfit(backbone.config.model_type):
         encoder = reads_both_ways(backbone)
     if not encoder:
-        return _pretrained(AutoModelForCausalLM, path, runtime).eval(), tokenizer
+        return load_pretrained(AutoModelForCausalLM, path, runtime).eval(), tokenizer
     if tokenizer.mask_token_id is not None:
         with contextlib.suppress(InputError):  # no head, or no weights of one
-            return _pretrained(AutoModelForMaskedLM, path, runtime).eval(), tokenizer
+            return load_pretrained(AutoModelForMaskedLM, path, runtime).eval(), tokenizer
     return backbone, tokenizer
 
 
@@ -83,7 +86,7 @@ def load_backbone(path: Path, quantization: str, runtime: Runtime) -> PreTrained
         )
     # On a CPU the backward pass of fused attention is many times slower than plain matrix products.
     attention = "eager" if runtime.device.type == "cpu" else None
-    backbone = _pretrained(AutoModel, path, runtime, quantization_config=config, attn_implementation=attention)
+    backbone = load_pretrained(AutoModel, path, runtime, quantization_config=config, attn_implementation=attention)
     backbone.config.use_cache = False
     if getattr(backbone, "pooler", None) is not None:
         backbone._modules["pooler"] = None
@@ -114,13 +117,18 @@ def _no_tokenizer(path: Path, reason: str) -> str:
     )
 
 
-def _pretrained(loader: Any, path: Path, runtime: Runtime, **options: object) -> PreTrainedModel:
-    """A model of a folder on the runtime's device, every weight of it read from the folder."""
+def load_pretrained(
+    loader: Any, path: Path, runtime: Runtime, lacking: str = "all of them, unquantised", **options: object
+) -> PreTrainedModel:
+    """A model of a folder on the runtime's device, every weight of it read from the folder.
+
+    Raises InputError where the folder can't be loaded or lacks weights; `lacking` says what was expected.
+    """
     _check_weight_files(path)
     try:
         place = None if runtime.device.type == "cpu" else {"": runtime.device}
         model, found = loader.from_pretrained(
-            path, dtype=runtime.dtype, device_map=place, output_loading_info=True, **options
+            path, dtype=runtime.dtype, device_map=place, output_loading_info=True, weights_only=True, **options
         )
     except Exception as error:  # a broken folder makes many libraries raise what they like
         raise InputError(
@@ -131,18 +139,20 @@ def _pretrained(loader: Any, path: Path, runtime: Runtime, **options: object) ->
     if missing := sorted(name for name in found["missing_keys"] if not name.startswith("pooler.")):
         raise InputError(
             f"model.spec: the weights in the folder {path} lack {len(missing)} that the model needs, first "
-            f"{missing[0]}; expected all of them, unquantised; take the whole model"
+            f"{missing[0]}; expected {lacking}; take the whole model"
         )
     return model
 
 
 def _check_weight_files(path: Path) -> None:
     """Refuse what is no weight file, and weights that were quantised by another program."""
-    for file in sorted(path.glob("*.safetensors")):
+    for file in sorted([*path.glob("*.safetensors"), *path.glob("*.bin")]):
         with file.open("rb") as stream:
             start = stream.read(40)
         if start.startswith(b"version https://git-lfs"):
             raise InputError(f"model.spec: {file} is a pointer of Git LFS, not the weights; run `git lfs pull` there")
+        if file.suffix == ".bin":
+            continue
         header = int.from_bytes(start[:8], "little")
         if not 0 < header < file.stat().st_size:
             raise InputError(f"model.spec: {file} is cut short or no safetensors file; copy it again")
@@ -163,11 +173,9 @@ def _check_weight_files(path: Path) -> None:
 def _from_hub(name: str, sha256: str | None) -> Path:
     repository, revision = name.split("@")
     try:
-        path = Path(
-            snapshot_download(
-                repository, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-            )
-        )
+        path = Path(snapshot_download(repository, revision=revision, allow_patterns=[*HUB_FILES, "*.safetensors"]))
+        if not any(path.glob("*.safetensors")):  # older models have their weights as a pickle alone
+            path = Path(snapshot_download(repository, revision=revision, allow_patterns=[*HUB_FILES, HUB_PICKLES]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"model.spec: {repository} at {revision} can't be had from the model hub ({first_line(error)}); "

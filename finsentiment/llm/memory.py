@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from finsentiment.errors import InputError
-from finsentiment.llm.classifier import Classifier, trained_weights, with_adapter
+from finsentiment.llm.classifier import Classifier, trainable, trained_weights
 from finsentiment.llm.families import refuse_unfit
 from finsentiment.llm.runtime import Runtime
 from finsentiment.params import Finetune
@@ -24,6 +24,8 @@ BYTES_PER_WEIGHT = {"int8": 1.0, "nf4": 0.5 + 0.127 / 8}
 """Of a quantised linear map. NF4 with double quantisation adds 0.127 bits (Dettmers et al. 2023, section 3)."""
 BYTES_PER_TRAINED = {"adapter": 4 + 4, "optimiser": 8}
 """float32 weight and gradient; the two moments of AdamW."""
+BYTES_IN_FULL = {"adapter": 4 + 4 + 8, "optimiser": 8}
+"""The same where every weight trains: with the moving average, and the weights that it takes the place of."""
 WORKING_SHARE = 0.4
 """What a process takes beyond the rest: temporaries, and gaps between what was freed. tests/test_real_model.py
 measures it with the default model."""
@@ -74,16 +76,17 @@ def estimate_memory(path: Path, recipe: Finetune, batch: tuple[int, int], tokens
             else p.numel() * p.element_size()
             for p in backbone.parameters()
         )
-        classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo)
-        adapted = with_adapter(classifier, recipe.lora).train()
-        trained = sum(p.numel() for p in trained_weights(adapted).values())
+        full = recipe.method == "full"
+        classifier = Classifier(backbone, recipe.depth, None if full else recipe.lora.layers, recipe.echo)
+        tuned = trainable(classifier, recipe.method, recipe.lora).train()
+        trained = sum(p.numel() for p in trained_weights(tuned).values())
         activations = _kept_for_backward(classifier, batch, dtype)
-    state = classifier.head.in_features * dtype.itemsize if classifier.backbone.cut else 0
+    state = config.get_text_config().hidden_size * dtype.itemsize if classifier.backbone.cut else 0
     parts = {
         "base": base,
         "activations": activations,
         "states": tokens * state,
-        **{name: trained * size for name, size in BYTES_PER_TRAINED.items()},
+        **{name: trained * size for name, size in (BYTES_IN_FULL if full else BYTES_PER_TRAINED).items()},
     }
     return Memory(**parts, working=WORKING_SHARE * sum(parts.values()))
 
@@ -97,7 +100,7 @@ def require_memory(path: Path, recipe: Finetune, batch: tuple[int, int], tokens:
     for quantization in BYTES_PER_WEIGHT:
         quantized = recipe.model_copy(update={"quantization": quantization})
         smaller = estimate_memory(path, quantized, batch, tokens, runtime.dtype)
-        if recipe.quantization == "none" and smaller.total <= free:
+        if recipe.method == "lora" and recipe.quantization == "none" and smaller.total <= free:
             remedies.append(f"set finetune.quantization={quantization} ({smaller.total / 1e9:.2f} GB)")
     activations = (1 + WORKING_SHARE) * need.activations
     if need.total - activations <= free:
@@ -131,8 +134,9 @@ def _kept_for_backward(classifier: Classifier, batch: tuple[int, int], dtype: to
     ids = torch.zeros(batch, dtype=torch.long)
     # The mask of attention itself: a mask of padding would be looked into, and there is nothing to see.
     mask = torch.zeros(batch[0], 1, batch[1], batch[1], dtype=dtype)
-    states = torch.zeros(*batch, classifier.head.in_features, dtype=dtype)
+    hidden = classifier.backbone.base.config.get_text_config().hidden_size
+    states = torch.zeros(*batch, hidden, dtype=dtype)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = classifier.head(classifier.backbone(ids, mask, lower_states=states).float().mean(1))
+        output = classifier.head(classifier.backbone(ids, mask, lower_states=states), torch.ones(batch))
     del output
     return sum(storage.nbytes() for storage in kept.values())

@@ -1,4 +1,7 @@
-"""Fine-tuning: `transformers.Trainer` over a PEFT LoRA classifier, resumable and the same every time."""
+"""Fine-tuning: `transformers.Trainer` over a classifier of which adapters or all weights train.
+
+Resumable, and the same every time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +19,9 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from filelock import FileLock
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import accuracy_score, f1_score, log_loss
+from torch import nn
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 
@@ -27,14 +30,18 @@ from finsentiment.files import cache_folder, report_full_disk, sha256_file
 from finsentiment.labels import LABELS, label_codes
 from finsentiment.llm.base_models import load_backbone, load_tokenizer, model_folder
 from finsentiment.llm.batches import by_length, padded
-from finsentiment.llm.classifier import Classifier, tokenise, trained_weights, with_adapter
+from finsentiment.llm.classifier import Classifier, trainable, trained_weights
 from finsentiment.llm.memory import require_memory
+from finsentiment.llm.optimizer import make_optimizer
+from finsentiment.llm.published import load_published
+from finsentiment.llm.reader import Reader, tokenise
 from finsentiment.llm.runtime import Runtime, start_runtime
 from finsentiment.params import Finetune, Model
 
 TRAINED_FILE = "trained.safetensors"
+WEIGHT_FILES = ("adapter_model.safetensors", "model.safetensors")
+"""Of adapters, or of all weights."""
 CHECKPOINT_FILES = (
-    "adapter_model.safetensors",
     TRAINED_FILE,
     "optimizer.pt",
     "scheduler.pt",
@@ -48,17 +55,18 @@ LOWER_BATCH_TOKENS = 1024
 class Trained:
     """A fine-tuned classifier: what `save_adapter` takes, the training curve and the facts of the training."""
 
-    adapted: PeftModel
+    tuned: nn.Module
     description: dict[str, Any]
     curve: pd.DataFrame
     facts: dict[str, Any]
-    checkpoints: Path
-    lock: FileLock
+    checkpoints: Path | None = None
+    lock: FileLock | None = None
 
     def done(self) -> None:
         """Drop the checkpoints. Call it when the classifier is saved: until then they are all there is."""
-        shutil.rmtree(self.checkpoints)
-        self.lock.release()
+        if self.checkpoints and self.lock:
+            shutil.rmtree(self.checkpoints)
+            self.lock.release()
 
 
 def finetune_classifier(
@@ -74,51 +82,86 @@ def finetune_classifier(
 
     Both tables have `text` and `label`. After an interruption the next call with the same arguments goes on
     from the last complete epoch and ends with the same weights as an uninterrupted one.
+    Where `recipe.method` is none, nothing trains: `model` must be a sentiment model, and its temperature is fitted.
     """
     runtime = start_runtime(device, threads)
     base = model_folder(model)
     tokenizer = load_tokenizer(base)
+    if recipe.method == "none":
+        return _as_published(
+            Reader(load_published(base, runtime), tokenizer, recipe.max_tokens, 1.0), validation, model, recipe
+        )
     sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
     lengths = [length for split in sets for length in split["length"]]
     need = require_memory(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths), runtime)
     print(f"memory: about {need}", file=sys.stderr)
     set_seed(seed)
-    backbone = load_backbone(base, recipe.quantization, runtime)
-    classifier = Classifier(backbone, recipe.depth, recipe.lora.layers, recipe.echo, recipe.label_smoothing)
+    whole = recipe.method == "full"
+    # What trains keeps its weights in float32: small steps would be lost in the rounding of bfloat16.
+    backbone = load_backbone(base, recipe.quantization, replace(runtime, dtype=torch.float32) if whole else runtime)
+    layers = None if whole else recipe.lora.layers
+    classifier = Classifier(backbone, recipe.depth, layers, recipe.echo, recipe.label_smoothing)
     del backbone  # and with it the layers above `depth`
+    if whole and runtime.dtype != torch.float32:
+        classifier.arithmetic = runtime.dtype
     collate = _Collator(tokenizer.pad_token_id, _lower_states(classifier, sets, tokenizer.pad_token_id))
-    adapted = with_adapter(classifier, recipe.lora)
+    tuned = trainable(classifier, recipe.method, recipe.lora)
+    optimizer = make_optimizer(trained_weights(tuned), classifier.backbone, recipe)
 
     checkpoints = _checkpoints(train, validation, model, recipe, seed, runtime)
     lock = FileLock(f"{checkpoints}.lock")
     lock.acquire()  # another run of the same training would share the checkpoints: it waits here
-    trainer = _trainer(adapted, sets, collate, recipe, seed, checkpoints, runtime.device)
+    trainer = _trainer(tuned, optimizer, sets, collate, recipe, seed, checkpoints, runtime.device)
     with report_full_disk(checkpoints):
         trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     output: Any = trainer.predict(sets[1])
-    logits, labels = output.predictions.astype(float), output.label_ids
-    temperature = fit_temperature(logits, labels)
+    judged, temperature = _judged(output.predictions.astype(float), output.label_ids)
     facts = {
         "tokens_train": sum(sets[0]["length"]),
         "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
-        "trainable_parameters": sum(p.numel() for p in trained_weights(adapted).values()),
+        "trainable_parameters": sum(p.numel() for p in trained_weights(tuned).values()),
         "best_epoch": cast(int, trainer.state.best_global_step) / (trainer.state.max_steps / recipe.epochs),
-        "validation": {
-            **_validation_metrics(output),
-            "log_loss": log_loss(labels, apply_temperature(logits, temperature), labels=range(len(LABELS))),
-        },
+        "validation": judged,
     }
-    description = {
+    curve, description = _curve(trainer.state.log_history), _description(model, recipe, temperature)
+    return Trained(tuned, description, curve, facts, checkpoints, lock)
+
+
+def _as_published(reader: Reader, validation: pd.DataFrame, model: Model, recipe: Finetune) -> Trained:
+    """A sentiment model as it was published, its temperature fitted on the validation sentences."""
+    texts, labels = validation["text"].tolist(), label_codes(validation["label"])
+    logits = reader.logits(texts)
+    judged, temperature = _judged(logits, labels)
+    facts = {
+        "tokens_train": 0,
+        "sentences_cut": _cut((validation,), reader.tokenizer, recipe.max_tokens),
+        "trainable_parameters": 0,
+        "best_epoch": 0.0,
+        "validation": judged,
+    }
+    loss = log_loss(labels, apply_temperature(logits, 1.0), labels=range(len(LABELS)))
+    row = {"epoch": 0.0, "train_loss": loss, "validation_loss": loss} | {k: judged[k] for k in ("accuracy", "macro_f1")}
+    return Trained(reader.model, _description(model, recipe, temperature), pd.DataFrame([row]), facts)
+
+
+def _judged(logits: np.ndarray, labels: np.ndarray) -> tuple[dict[str, float], float]:
+    """How well validation sentences were read, and the temperature that fits them."""
+    temperature = fit_temperature(logits, labels)
+    loss = log_loss(labels, apply_temperature(logits, temperature), labels=range(len(LABELS)))
+    return {**_scores(logits, labels), "log_loss": loss}, temperature
+
+
+def _description(model: Model, recipe: Finetune, temperature: float) -> dict[str, Any]:
+    return {
         "base": {"spec": model.spec, "sha256": model.sha256},
+        "method": recipe.method,
         "depth": recipe.depth,
         "echo": recipe.echo,
         "lora": recipe.lora.model_dump(),
         "quantization": recipe.quantization,
         "max_tokens": recipe.max_tokens,
-        "pooling": "mean over tokens",
         "temperature": temperature,
     }
-    return Trained(adapted, description, _curve(trainer.state.log_history), facts, checkpoints, lock)
 
 
 def _tokenised(table: pd.DataFrame, tokenizer: Any, max_tokens: int) -> Dataset:
@@ -142,7 +185,7 @@ def _lower_states(classifier: Classifier, sets: list[Dataset], pad: int) -> dict
     with tqdm(total=len(tokens), desc="frozen layers", unit="text", file=sys.stderr, mininterval=2) as bar:
         for rows in by_length([len(row) for row in tokens], LOWER_BATCH_TOKENS):
             ids, mask = padded([tokens[row] for row in rows], pad)
-            device = classifier.head.weight.device
+            device = classifier.backbone.base.device
             batch = cast(torch.Tensor, classifier.backbone.lower_states(ids.to(device), mask.to(device))).cpu()
             # A copy of each row: a view would keep the padding of its whole batch in memory.
             states.update({tokens[row]: batch[place, : len(tokens[row])].clone() for place, row in enumerate(rows)})
@@ -166,7 +209,8 @@ class _Collator:
 
 
 def _trainer(
-    adapted: PeftModel,
+    tuned: nn.Module,
+    optimizer: torch.optim.Optimizer,
     sets: list[Dataset],
     collate: _Collator,
     recipe: Finetune,
@@ -201,23 +245,15 @@ def _trainer(
         dataloader_num_workers=0,
         dataloader_pin_memory=device.type == "cuda",
     )
-    weights = trained_weights(adapted)
-    head = [p for name, p in weights.items() if ".head." in name]
-    adapters = [p for name, p in weights.items() if ".head." not in name]
-    optimizer = torch.optim.AdamW(
-        [{"params": adapters, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}],
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
     return Trainer(
-        model=adapted,
+        model=tuned,
         args=arguments,
         train_dataset=sets[0],
         eval_dataset=sets[1],
         data_collator=collate,
-        compute_metrics=_validation_metrics,
+        compute_metrics=lambda output: _scores(output.predictions, output.label_ids),
         optimizers=(optimizer, None),
-        callbacks=[EarlyStoppingCallback(recipe.patience), _Average(adapted, recipe.average)],
+        callbacks=[EarlyStoppingCallback(recipe.patience), _Average(tuned, recipe.average)],
     )
 
 
@@ -228,8 +264,8 @@ class _Average(TrainerCallback):
     Averaged weights forecast better than the last ones (Izmailov et al. 2018), and sooner.
     """
 
-    def __init__(self, adapted: PeftModel, decay: float) -> None:
-        self.weights = trained_weights(adapted)
+    def __init__(self, tuned: nn.Module, decay: float) -> None:
+        self.weights = trained_weights(tuned)
         self.decay = decay
         self.trained: dict[str, torch.Tensor] = {}
 
@@ -263,12 +299,9 @@ class _Average(TrainerCallback):
             self.weights[name].copy_(value)
 
 
-def _validation_metrics(output: Any) -> dict[str, float]:
-    predicted = np.argmax(output.predictions, axis=1)
-    return {
-        "accuracy": accuracy_score(output.label_ids, predicted),
-        "macro_f1": f1_score(output.label_ids, predicted, average="macro"),
-    }
+def _scores(logits: Any, labels: Any) -> dict[str, float]:
+    predicted = np.argmax(logits, axis=1)
+    return {"accuracy": accuracy_score(labels, predicted), "macro_f1": f1_score(labels, predicted, average="macro")}
 
 
 def _checkpoints(
@@ -293,6 +326,7 @@ def _last_complete(checkpoints: Path) -> str | None:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text())
             finished = all((checkpoint / name).exists() for name in CHECKPOINT_FILES)
+            finished &= any((checkpoint / name).exists() for name in WEIGHT_FILES)
         except (OSError, json.JSONDecodeError):
             finished = False
         if finished:

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from finsentiment.labels import P_COLUMNS
 from finsentiment.llm.adapter import adapter_hash
-from finsentiment.llm.classifier import Reader, load_reader
+from finsentiment.llm.reader import Reader
 from finsentiment.llm.runtime import start_runtime
+from finsentiment.llm.saved import load_reader
 from finsentiment.readers.store import ScoreStore, open_store
 
 

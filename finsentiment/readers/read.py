@@ -12,7 +12,7 @@ import pandas as pd
 from finsentiment.arms import FINE_TUNED
 from finsentiment.files import read_json
 from finsentiment.llm.base_models import load_untrained
-from finsentiment.llm.classifier import tone_of
+from finsentiment.llm.reader import tone_of
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.llm.zero_shot import read_zero_shot
 from finsentiment.params import Model, Prompt

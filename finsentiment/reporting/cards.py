@@ -24,9 +24,12 @@ CORPORA = {
 """By `corpus.source`. A file of a user's has terms that only the user knows."""
 BASES = {
     "smollm2": Licence("apache-2.0", "Apache 2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
+    "mpnet": Licence("apache-2.0", "Apache 2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
     "gemma": Licence("gemma", "Gemma Terms of Use", "https://ai.google.dev/gemma/terms"),
 }
 """By a part of the name of the base model."""
+METHODS = {"lora": "with LoRA", "full": "with every weight trained", "none": "as it was published"}
+"""By `finetune.method`."""
 CORPUS_NAMES = {
     "sample": "the project's sample corpus",
     "phrasebank": "Financial PhraseBank",
@@ -74,13 +77,13 @@ def model_card(facts: dict[str, Any]) -> str:
         license=licence.key if licence.key in ("apache-2.0", "cc-by-nc-sa-3.0", "gemma") else "other",
         license_name=licence.name if licence.key == "other" else None,
         license_link=licence.link or None,
-        tags=["finance", "sentiment", "lora"],
+        tags=["finance", "sentiment", *(["lora"] if facts["recipe"].method == "lora" else [])],
         pipeline_tag="text-classification",
         model_name=name,
         eval_results=results,
     )
     sections = [
-        f"# A classifier of financial sentiment: {base['spec']} with LoRA",
+        f"# A classifier of financial sentiment: {base['spec']} {METHODS[facts['recipe'].method]}",
         "It reads a sentence of financial news and says whether it is negative, neutral or positive for the company.",
         _base(facts),
         _training(facts),
@@ -112,14 +115,23 @@ def _base(facts: dict[str, Any]) -> str:
 
 def _training(facts: dict[str, Any]) -> str:
     recipe, sides = facts["recipe"], facts["split"]["sides"]
+    corpus, macro_f1 = CORPUS_NAMES[facts["corpus"]], facts["finetune"]["validation"]["macro_f1"]
+    judges = f"{sides['validation']['count']} validation sentences"
+    if recipe.method == "none":
+        return (
+            "## Training\n\nNone here: the model is as it was published, and its own card says what it was trained on. "
+            f"Its temperature was fitted on {judges} of {corpus} (macro F1 {macro_f1:.3f})."
+        )
+    what = {
+        "lora": f"LoRA of rank {recipe.lora.r} on the top {recipe.lora.layers} layers",
+        "full": f"Every weight trained, each layer at {recipe.layer_decay:g} of the rate of the layer above",
+    }[recipe.method]
     return (
         "## Training\n\n"
-        f"{sides['train']['count']} sentences of {CORPUS_NAMES[facts['corpus']]}, seed {facts['seed']}. LoRA of rank "
-        f"{recipe.lora.r} on the top {recipe.lora.layers} layers, learning rate {recipe.learning_rate:g}, batches of "
-        f"{recipe.batch_size}, at most {recipe.epochs} epochs; epoch {facts['finetune']['best_epoch']:g} was "
-        f"kept, by macro F1 on {sides['validation']['count']} validation sentences "
-        f"({facts['finetune']['validation']['macro_f1']:.3f}). No near-twin of a test sentence was trained on "
-        f"({facts['split']['twins_across_sides']} across the sides)."
+        f"{sides['train']['count']} sentences of {corpus}, seed {facts['seed']}. {what}, learning rate "
+        f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.epochs} epochs; epoch "
+        f"{facts['finetune']['best_epoch']:g} was kept, by macro F1 on {judges} ({macro_f1:.3f}). No near-twin of a "
+        f"test sentence was trained on ({facts['split']['twins_across_sides']} across the sides)."
     )
 
 

@@ -108,7 +108,7 @@ def _reading(ours: dict[str, Any], baseline: dict[str, Any]) -> str:
     return (
         f"{right} of {ours['sentences']} test sentences are read right (95 % interval {low} to {high}); macro F1 is "
         f"{ours['macro_f1']:.3f}. The base model without fine-tuning, calibrated, reads {untrained} right, TF-IDF with "
-        f"logistic regression {tfidf}."
+        f"logistic regression {tfidf}." + (f" {ours['seen']}." if ours.get("seen") else "")
     )
 
 
