@@ -264,6 +264,9 @@ class ScoreNews(Section):
     """The scoring of news."""
 
     batch_tokens: Annotated[int, Field(ge=64)] = Field(description="padded tokens per forward pass")
+    backend: Literal["torch", "openvino", "openvino_int8"] = Field(
+        description="what computes; another than torch is used only where it gives torch's labels (encoders only)"
+    )
     readers: list[Annotated[str, AfterValidator(_is_a_reader)]] = Field(
         description=f"readers beside the fine-tuned model: {', '.join(OTHER_READERS)}"
     )

@@ -29,7 +29,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 # hash is not in the lock.
 SYSTEMS = (
     [*(f"manylinux_2_{glibc}_x86_64" for glibc in range(28, 4, -1)), "manylinux2014_x86_64"],
-    [*(f"manylinux_2_{glibc}_aarch64" for glibc in range(28, 4, -1)), "manylinux2014_aarch64"],
+    [*(f"manylinux_2_{glibc}_aarch64" for glibc in range(35, 4, -1)), "manylinux2014_aarch64"],
     ["macosx_14_0_arm64"],
 )
 # torch, and what its build for GPUs brings by itself.

@@ -26,6 +26,8 @@ def main() -> None:
         threads=params.threads,
         device=params.device,
         batch_tokens=params.score_news.batch_tokens,
+        backend=params.score_news.backend,
+        sample=tuple(read_table("data/splits/validation.parquet")["text"]),
     )
     read = read_news(news["headline"], params.score_news.readers, given)
     scores = read.loc[news["headline"]].reset_index(drop=True)

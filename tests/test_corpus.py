@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from finsentiment.corpus.load import load_corpus
 from finsentiment.corpus.sources import phrasebank
 from finsentiment.corpus.sources.csv_file import read_sentences
 from finsentiment.errors import InputError
+from finsentiment.files import sha256_file
 from finsentiment.labels import LABELS
 from finsentiment.params import Corpus
 
@@ -91,10 +93,32 @@ def test_rows_in_are_rows_out_and_refused_and_their_order_does_not_matter(more, 
 # --- CSV
 
 
-def test_the_sample_corpus_has_1500_sentences_and_nothing_to_refuse():
+def test_the_sample_corpus_has_3584_sentences_and_nothing_to_refuse():
     table, refused = cleaning.clean_corpus(load_corpus(corpus("sample", SAMPLE)).rows, "sample", "")
-    assert table["label"].value_counts().to_dict() == {"neutral": 671, "positive": 451, "negative": 378}
+    assert table["label"].value_counts().to_dict() == {"neutral": 1362, "positive": 1139, "negative": 1083}
     assert refused == {"exact_duplicate": 0, "conflicting_labels": 0}
+
+
+def test_no_sentence_of_the_sample_is_a_twin_of_a_headline_or_shares_its_template():
+    """The simulated market's headlines show how well unseen news is read: they are frozen, and nothing learns them."""
+    file = ROOT / "data/sample/headlines.csv"
+    assert sha256_file(file) == "4c24e2412a7ae4b97b02966cf2d95d095527268bf357d4f5fe19f6ff0d4af47a"
+    headlines = [_words(line.replace("{company}", "")) for line in pd.read_csv(file)["headline"]]
+    runs = {run for words in headlines for run in _runs(words)}
+    for text in pd.read_csv(SAMPLE)["text"]:
+        words = _words(text)
+        assert not runs & _runs(words), f"four words in a row of {text!r} stand in a headline"
+        likeness = max(len({*words} & {*other}) / len({*words} | {*other}) for other in headlines)
+        assert likeness < 0.35, f"{text!r} is like a headline"
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def _runs(words: list[str]) -> set[tuple[str, ...]]:
+    """All runs of four words."""
+    return {tuple(words[place : place + 4]) for place in range(len(words) - 3)}
 
 
 def test_a_csv_may_have_a_byte_order_mark_other_columns_quotes_and_agreement(tmp_path):

@@ -287,7 +287,7 @@ def test_each_text_is_scored_once_per_adapter(
     assert tone["profit rose"] > tone["profit fell"]
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(fine_tuned, "load_reader", lambda *_: pytest.fail("the model was loaded though nothing was new"))
+        patch.setattr(fine_tuned, "load_engine", lambda *_: pytest.fail("the model was loaded though nothing was new"))
         again = score_texts(["profit fell", "profit rose"], adapter, threads=1, batch_tokens=64)
     pd.testing.assert_frame_equal(first, again)
     more = score_texts(["profit rose", "orders dropped"], adapter, threads=1, batch_tokens=64)

@@ -41,9 +41,9 @@ tags: [finance, sentiment]
 
 # {name}
 
-A classifier of financial sentiment: negative, neutral or positive for the company. The base model is `{spec}`; what was
-trained on top of it is merged in. The temperature {temperature:.4f} is folded into the last layer, so the softmax of the
-logits is calibrated. Texts longer than {max_tokens} tokens are cut.
+A classifier of financial sentiment: negative, neutral or positive for the company. The base model is `{spec}`;
+what was trained on top of it is merged in. The temperature {temperature:.4f} is folded into the last layer, so that
+the softmax of the logits is calibrated. Texts longer than {max_tokens} tokens are cut.
 
 ```python
 from transformers import pipeline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,20 +12,27 @@ from tqdm import tqdm
 
 from finsentiment.labels import P_COLUMNS
 from finsentiment.llm.adapter import adapter_hash
+from finsentiment.llm.engines import load_engine, usable_backend
 from finsentiment.llm.reader import Reader
 from finsentiment.llm.runtime import start_runtime
-from finsentiment.llm.saved import load_reader
 from finsentiment.readers.store import ScoreStore, open_store
 
 
 def score_texts(
-    texts: Iterable[str], adapter: str | Path, threads: int, batch_tokens: int, device: str = "auto"
+    texts: Iterable[str],
+    adapter: str | Path,
+    threads: int,
+    batch_tokens: int,
+    device: str = "auto",
+    backend: str = "torch",
+    sample: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Calibrated probabilities of `texts` by the classifier saved at `adapter`.
 
     Parameters
     ----------
     batch_tokens : padded tokens per forward pass, at most
+    backend, sample : what computes, and the texts on which it must agree with PyTorch (`llm/engines.py`)
 
     Returns
     -------
@@ -40,12 +47,15 @@ def score_texts(
     distinct = sorted(set(texts))
     # Other libraries, devices or shapes round otherwise: their scores are kept apart.
     libraries = " ".join(version(name) for name in ("torch", "transformers", "peft"))
-    reads_by = f"{adapter_hash(adapter)} {start_runtime(device, threads)} {libraries} {batch_tokens}"
+    runtime = start_runtime(device, threads)
+    backend = usable_backend(adapter, backend, runtime, sample, batch_tokens)
+    by = "" if backend == "torch" else f" {backend} {version('openvino')}"
+    reads_by = f"{adapter_hash(adapter)} {runtime} {libraries} {batch_tokens}{by}"
     with open_store(reads_by) as store:
         missing = [text for text in distinct if text not in store]
         print(f"{len(distinct) - len(missing)} of {len(distinct)} texts were scored before", file=sys.stderr)
         if missing:
-            _fill(store, missing, load_reader(adapter, device, threads), batch_tokens)
+            _fill(store, missing, load_engine(adapter, backend, runtime), batch_tokens)
         rows = [store[text] for text in distinct]
     return pd.DataFrame(rows, index=distinct, columns=list(P_COLUMNS))
 

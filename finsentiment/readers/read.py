@@ -29,7 +29,8 @@ class ReaderInputs:
     model : the base model, for zero_shot
     prompt_file : JSON of the prompt that the stage baseline chose, for zero_shot
     names_file : CSV ticker,name of the companies that masked hides; `tickers` it hides anyway
-    threads, device, batch_tokens : as in params.yaml
+    sample : texts on which the backend must agree with PyTorch
+    threads, device, batch_tokens, backend : as in params.yaml
     """
 
     adapter: Path
@@ -40,10 +41,12 @@ class ReaderInputs:
     threads: int
     device: str
     batch_tokens: int
+    backend: str = "torch"
+    sample: tuple[str, ...] = ()
 
     def fine_tuned(self, texts: Iterable[str]) -> pd.DataFrame:
         """Probabilities by the fine-tuned classifier, indexed by text."""
-        return score_texts(texts, self.adapter, self.threads, self.batch_tokens, self.device)
+        return score_texts(texts, self.adapter, self.threads, self.batch_tokens, self.device, self.backend, self.sample)
 
 
 def _lexicon(texts: list[str], given: ReaderInputs) -> np.ndarray:
