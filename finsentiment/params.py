@@ -237,14 +237,14 @@ class Finetune(Section):
     )
     max_tokens: Annotated[int, Field(ge=8)] = Field(description="tokens after which a sentence is cut")
     patience: Count = Field(description="epochs without a better validation macro F1 before training stops")
+    give_back_validation: bool = Field(
+        description="whether, once the epoch is chosen, a second training learns the validation sentences too"
+    )
 
     @model_validator(mode="after")
     def _quantises_only_what_stays_as_it_is(self) -> Finetune:
         if self.method != "lora" and self.quantization != "none":
-            raise ValueError(
-                f"quantization = {self.quantization!r} goes with method = 'lora' alone, got method = {self.method!r}: "
-                "set finetune.quantization=none"
-            )
+            raise ValueError(f"quantization = {self.quantization!r} goes with method = 'lora', not {self.method!r}")
         return self
 
 

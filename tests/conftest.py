@@ -83,5 +83,6 @@ def recipe() -> Finetune:
             "label_smoothing": 0.0,
             "max_tokens": 16,
             "patience": 4,
+            "give_back_validation": False,
         }
     )

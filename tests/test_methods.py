@@ -142,8 +142,27 @@ def _rates(weights: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -
     return {name: of[id(weight)] for name, weight in weights.items()}
 
 
+def test_validation_sentences_that_are_given_back_are_learnt_for_the_epochs_they_chose(
+    tiny_model: Model, tiny_corpus: pd.DataFrame, recipe: Finetune, tmp_path: Path
+) -> None:
+    train, validation = tiny_corpus[tiny_corpus["label"] != "positive"], tiny_corpus
+    only = training.finetune_classifier(train, validation, tiny_model, recipe, seed=1, threads=1)
+    both = recipe.model_copy(update={"give_back_validation": True})
+    trained = training.finetune_classifier(train, validation, tiny_model, both, seed=1, threads=1)
+    assert trained.facts == only.facts and trained.curve.equals(only.curve)
+    assert trained.description == only.description  # the temperature of the one that had not seen them
+    save_adapter(trained.tuned, tmp_path / "adapter", trained.description)
+    save_adapter(only.tuned, tmp_path / "only", only.description)
+    positive = tiny_corpus.loc[tiny_corpus["label"] == "positive", "text"].tolist()
+    read = [load_reader(tmp_path / name, "cpu", 1).read(positive)["label"] for name in ("only", "adapter")]
+    assert not (read[0] == "positive").any() and (read[1] == "positive").any()
+    checkpoints = trained.checkpoints, trained.before.checkpoints
+    trained.done()
+    assert not [folder for folder in checkpoints if folder.exists()]
+
+
 def test_quantisation_goes_with_adapters_alone(recipe: Finetune) -> None:
-    with pytest.raises(ValueError, match="quantization = 'nf4' goes with method = 'lora' alone, got method = 'full'"):
+    with pytest.raises(ValueError, match="quantization = 'nf4' goes with method = 'lora', not 'full'"):
         Finetune.model_validate(recipe.model_dump() | {"method": "full", "quantization": "nf4"})
 
 

@@ -111,6 +111,7 @@ def make_adapter(folder: Path, model: Model) -> None:
             **{"lora": {"r": 4, "alpha": 8, "dropout": 0.0, "layers": 2}, "head_learning_rate": 1e-2},
             **{"epochs": 4, "batch_size": 4, "gradient_accumulation": 1, "warmup_share": 0.1},
             **{"weight_decay": 0.01, "average": 0.9, "label_smoothing": 0.0, "max_tokens": 16, "patience": 4},
+            "give_back_validation": False,
         }
     )
     trained = finetune_classifier(corpus(), corpus(), model, recipe, seed=1, threads=1)

@@ -61,12 +61,15 @@ class Trained:
     facts: dict[str, Any]
     checkpoints: Path | None = None
     lock: FileLock | None = None
+    before: Trained | None = None
 
     def done(self) -> None:
         """Drop the checkpoints. Call it when the classifier is saved: until then they are all there is."""
         if self.checkpoints and self.lock:
             shutil.rmtree(self.checkpoints)
             self.lock.release()
+        if self.before:
+            self.before.done()
 
 
 def finetune_classifier(
@@ -83,15 +86,36 @@ def finetune_classifier(
     Both tables have `text` and `label`. After an interruption the next call with the same arguments goes on
     from the last complete epoch and ends with the same weights as an uninterrupted one.
     Where `recipe.method` is none, nothing trains: `model` must be a sentiment model, and its temperature is fitted.
+    With `recipe.give_back_validation` a second training follows on both tables, for the epochs that were chosen; its
+    temperature, curve and facts are those of the first, which had not seen the validation sentences.
     """
     runtime = start_runtime(device, threads)
+    if recipe.method == "none":
+        base = model_folder(model)
+        reader = Reader(load_published(base, runtime), load_tokenizer(base), recipe.max_tokens, 1.0)
+        return _as_published(reader, validation, model, recipe)
+    first = _finetuned((train, validation), model, recipe, seed, runtime)
+    if not recipe.give_back_validation:
+        return first
+    again = recipe.model_copy(update={"epochs": max(1, round(first.facts["best_epoch"]))})
+    everything = pd.concat([train, validation], ignore_index=True)
+    second = _finetuned((everything, validation), model, again, seed, runtime, chooses=False)
+    description = second.description | {"temperature": first.description["temperature"]}
+    return replace(second, description=description, curve=first.curve, facts=first.facts, before=first)
+
+
+def _finetuned(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    model: Model,
+    recipe: Finetune,
+    seed: int,
+    runtime: Runtime,
+    chooses: bool = True,
+) -> Trained:
+    """One training; `chooses`: whether the validation sentences choose its epoch, else it is the last."""
     base = model_folder(model)
     tokenizer = load_tokenizer(base)
-    if recipe.method == "none":
-        return _as_published(
-            Reader(load_published(base, runtime), tokenizer, recipe.max_tokens, 1.0), validation, model, recipe
-        )
-    sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in (train, validation)]
+    sets = [_tokenised(table, tokenizer, recipe.max_tokens) for table in tables]
     lengths = [length for split in sets for length in split["length"]]
     need = require_memory(base, recipe, (recipe.batch_size, max(lengths)), sum(lengths), runtime)
     print(f"memory: about {need}", file=sys.stderr)
@@ -108,19 +132,20 @@ def finetune_classifier(
     tuned = trainable(classifier, recipe.method, recipe.lora)
     optimizer = make_optimizer(trained_weights(tuned), classifier.backbone, recipe)
 
-    checkpoints = _checkpoints(train, validation, model, recipe, seed, runtime)
+    checkpoints = _checkpoints(tables, model, recipe, seed, runtime, chooses)
     lock = FileLock(f"{checkpoints}.lock")
     lock.acquire()  # another run of the same training would share the checkpoints: it waits here
-    trainer = _trainer(tuned, optimizer, sets, collate, recipe, seed, checkpoints, runtime.device)
+    trainer = _trainer(tuned, optimizer, sets, collate, recipe, seed, checkpoints, runtime.device, chooses)
     with report_full_disk(checkpoints):
         trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     output: Any = trainer.predict(sets[1])
     judged, temperature = _judged(output.predictions.astype(float), output.label_ids)
     facts = {
         "tokens_train": sum(sets[0]["length"]),
-        "sentences_cut": _cut((train, validation), tokenizer, recipe.max_tokens),
+        "sentences_cut": _cut(tables, tokenizer, recipe.max_tokens),
         "trainable_parameters": sum(p.numel() for p in trained_weights(tuned).values()),
-        "best_epoch": cast(int, trainer.state.best_global_step) / (trainer.state.max_steps / recipe.epochs),
+        "best_epoch": (trainer.state.best_global_step or trainer.state.max_steps)
+        / (trainer.state.max_steps / recipe.epochs),
         "validation": judged,
     }
     curve, description = _curve(trainer.state.log_history), _description(model, recipe, temperature)
@@ -217,6 +242,7 @@ def _trainer(
     seed: int,
     checkpoints: Path,
     device: torch.device,
+    chooses: bool,
 ) -> Trainer:
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -233,7 +259,7 @@ def _trainer(
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=chooses,
         restore_callback_states_from_checkpoint=True,
         metric_for_best_model="macro_f1",
         logging_strategy="epoch",
@@ -253,7 +279,7 @@ def _trainer(
         data_collator=collate,
         compute_metrics=lambda output: _scores(output.predictions, output.label_ids),
         optimizers=(optimizer, None),
-        callbacks=[EarlyStoppingCallback(recipe.patience), _Average(tuned, recipe.average)],
+        callbacks=[*([EarlyStoppingCallback(recipe.patience)] if chooses else []), _Average(tuned, recipe.average)],
     )
 
 
@@ -305,16 +331,16 @@ def _scores(logits: Any, labels: Any) -> dict[str, float]:
 
 
 def _checkpoints(
-    train: pd.DataFrame, validation: pd.DataFrame, model: Model, recipe: Finetune, seed: int, runtime: Runtime
+    tables: tuple[pd.DataFrame, ...], model: Model, recipe: Finetune, seed: int, runtime: Runtime, chooses: bool
 ) -> Path:
     """Where the checkpoints of exactly this training lie: data, parameters, code and libraries make the name."""
     digest = hashlib.sha256()
-    for table in (train, validation):
+    for table in tables:
         digest.update(table[["text", "label"]].to_csv(index=False).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(sha256_file(file).encode())
     libraries = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes", "accelerate")}
-    settings = [model.model_dump(), recipe.model_dump(), seed, str(runtime), libraries]
+    settings = [model.model_dump(), recipe.model_dump(), seed, str(runtime), libraries, chooses]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return cache_folder("checkpoints", digest.hexdigest()[:24])
 
