@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from finsentiment.errors import InputError
-from finsentiment.files import write_csv, write_json, write_table
+from finsentiment.files import read_json, write_csv, write_json, write_table
 from scripts.page import Run, pictures, results_page, shared_errors
+from scripts.side_by_side import difference, page, runs_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,3 +96,27 @@ def test_runs_on_different_sentences_make_no_page(tmp_path: Path) -> None:
 def test_a_corpus_without_agreement_makes_a_page_without_levels(tmp_path: Path) -> None:
     run = recorded(tmp_path / "one", [0.9, 0.2], [None, None])
     assert "annotators |" not in results_page([run], "one", "") and "agreement.png" not in pictures([run])
+
+
+def test_readers_side_by_side_are_compared_in_pairs_of_sentences(tmp_path: Path) -> None:
+    """One reads both of its runs alike, right on three of four; the other on one, and all are wrong on the last."""
+    agreement = [1.0, 1.0, 1.0, 0.5]
+    for seed in ("seed-17", "seed-18"):
+        recorded(tmp_path / "one" / seed, [0.9, 0.9, 0.9, 0.1], agreement)
+    recorded(tmp_path / "other/seed-17", [0.9, 0.1, 0.1, 0.1], agreement)
+    text = page({name: runs_of(tmp_path / name) for name in ("one", "other")}, "Two", "")
+    assert "| one less other | +0.500 |" in text and " | 2 | 0 |" in text
+    assert "All 3 runs are wrong on 1 of 4 sentences" in text and "On 1 of the 1 less than three quarters" in text
+    assert "| less than 66 % | 1 | 1 | 100.0% |" in text and "| all agree | 3 | 0 | 0.0% |" in text
+
+
+def test_a_difference_that_every_sentence_shares_has_no_spread() -> None:
+    assert difference(np.ones(5), np.zeros(5)) == (1.0, 1.0, 1.0)
+
+
+def test_a_reader_whose_base_model_saw_the_corpus_stands_beside_no_other(tmp_path: Path) -> None:
+    recorded(tmp_path / "finbert/seed-17", [0.9], [1.0])
+    file = tmp_path / "finbert/seed-17/evaluate.json"
+    write_json(file, read_json(file) | {"seen": "ProsusAI/finbert was trained on Financial PhraseBank"})
+    with pytest.raises(InputError, match="left out of comparisons: ProsusAI/finbert was trained on"):
+        runs_of(tmp_path / "finbert")
