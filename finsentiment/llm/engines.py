@@ -6,9 +6,13 @@ bytes alone as in any batch: a scale that is taken over a whole batch would let 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import logging
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -57,7 +61,8 @@ class OpenVino(nn.Module):
         import openvino
 
         inputs = {name: torch.ones(2, 8, dtype=torch.long) for name in ("input_ids", "attention_mask")}
-        graph = openvino.convert_model(model, example_input=inputs)
+        with warnings.catch_warnings(action="ignore"):  # of the tracer, that shapes may be constants: they are not
+            graph = openvino.convert_model(model, example_input=inputs)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if runtime.dtype == torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": runtime.threads,
@@ -68,7 +73,9 @@ class OpenVino(nn.Module):
         if int8:
             import nncf
 
-            graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+            nncf.set_log_level(logging.ERROR)
+            with contextlib.redirect_stdout(io.StringIO()):  # it draws a table and a bar
+                graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
         self.compiled = openvino.Core().compile_model(graph, "CPU", settings)
         self.turn = threading.Lock()
