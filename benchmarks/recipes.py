@@ -46,7 +46,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "nf4": {"quantization": "nf4"},
     "batches of 32": {"batch_size": 32},
     "all layers, 10 adapted": {"depth": None, "lora.layers": 10},
-    "20 layers, 10 adapted": {"depth": 20, "lora.layers": 10},
     "16 layers, all adapted": {"depth": 16, "lora.layers": 16},
     "16 layers, 9 adapted": {"depth": 16, "lora.layers": 9},
     "14 layers, 8 adapted": {"depth": 14, "lora.layers": 8},

@@ -80,15 +80,15 @@ def by_stage(texts: list[str], backend: str, runtime: Runtime, batch_tokens: int
     fine_tuned.usable_backend = lambda *_: backend
     models, before = cache_folder("models"), os.environ.get("FINSENTIMENT_CACHE")
     with tempfile.TemporaryDirectory() as cache:
-        os.environ["FINSENTIMENT_CACHE"] = cache
         os.symlink(models, f"{cache}/models")
-        start = time.perf_counter()
-        read = fine_tuned.score_texts(texts, ADAPTER, runtime.threads, batch_tokens, runtime.device.type, backend)
-        seconds = time.perf_counter() - start - loading[0]
-    if before is None:
-        del os.environ["FINSENTIMENT_CACHE"]
-    else:
-        os.environ["FINSENTIMENT_CACHE"] = before
+        os.environ["FINSENTIMENT_CACHE"] = cache
+        try:
+            start = time.perf_counter()
+            read = fine_tuned.score_texts(texts, ADAPTER, runtime.threads, batch_tokens, runtime.device.type, backend)
+            seconds = time.perf_counter() - start - loading[0]
+        finally:
+            os.environ.pop("FINSENTIMENT_CACHE")
+            os.environ |= {} if before is None else {"FINSENTIMENT_CACHE": before}
     return [LABELS[code] for code in read.loc[texts].to_numpy().argmax(axis=1)], seconds
 
 

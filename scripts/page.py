@@ -94,6 +94,7 @@ def results_page(runs: list[Run], title: str, notes: str) -> str:
             *lines,
             "",
             f"{sizes}. Parameters, metrics, hashes and the environment lie beside this page.",
+            *(["", f"**{runs[0].scores['seen']}.**"] if runs[0].scores.get("seen") else []),
             "",
             *([_ensemble(runs), ""] if several else []),
             "![training curve](curve.png)",

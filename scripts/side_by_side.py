@@ -30,7 +30,7 @@ def runs_of(folder: Path) -> list[Run]:
     runs = [Run(path.parent) for path in sorted(folder.glob("*/evaluate.json"))]
     if not runs:
         raise InputError(f"{folder}: no recorded evaluation below it; run `python -m scripts.record` first")
-    if seen := runs[0].scores.get("seen"):
+    if seen := next((run.scores["seen"] for run in runs if run.scores.get("seen")), ""):
         raise InputError(f"{folder}: left out of comparisons: {seen}")
     return runs
 
@@ -98,16 +98,18 @@ def errors_in_common(readers: dict[str, list[Run]], labels: np.ndarray, agreemen
     everywhere = [run for runs in readers.values() for run in runs]
     wrong = np.all([run.p.argmax(axis=1) != labels for run in everywhere], axis=0)
     same = np.all([run.p.argmax(axis=1) == everywhere[0].p.argmax(axis=1) for run in everywhere], axis=0)
-    doubted = np.asarray(agreement, dtype=float) < DOUBTED
     lines = [
         f"All {len(everywhere)} runs are wrong on {wrong.sum()} of {len(labels)} sentences, and on "
-        f"{(wrong & same).sum()} of these they give the same other label. On {(wrong & doubted).sum()} of the "
-        f"{wrong.sum()} less than three quarters of the annotators agreed, as on {doubted.mean():.0%} of all "
-        "sentences: there the label itself is in doubt.",
-        "",
-        "| annotators | sentences | wrong in all runs | share |",
-        "|---|---|---|---|",
+        f"{(wrong & same).sum()} of these they give the same other label."
     ]
+    if np.isnan(agreement).all():
+        return lines
+    doubted = agreement < DOUBTED
+    lines[0] += (
+        f" On {(wrong & doubted).sum()} of the {wrong.sum()} less than three quarters of the annotators agreed, as on "
+        f"{doubted.mean():.0%} of all sentences: there the label itself is in doubt."
+    )
+    lines += ["", "| annotators | sentences | wrong in all runs | share |", "|---|---|---|---|"]
     for name, rows in rows_by_agreement(agreement).items():
         if rows.any():
             share = wrong[rows].mean()
@@ -120,7 +122,7 @@ def page(readers: dict[str, list[Run]], title: str, notes: str) -> str:
     first = next(iter(readers.values()))[0].table
     if any(not run.table.index.equals(first.index) for runs in readers.values() for run in runs):
         raise InputError("the readers were evaluated on different sentences: give them the same split.test_file")
-    labels, agreement = label_codes(first["label"]), first["agreement"].to_numpy()
+    labels, agreement = label_codes(first["label"]), first["agreement"].to_numpy(dtype=float)
     return "\n".join(
         [
             f"# {title}",

@@ -14,8 +14,9 @@ from finsentiment.errors import run_main
 from finsentiment.evaluation import probability_table, score_reading
 from finsentiment.files import read_table, write_csv, write_json, write_table
 from finsentiment.labels import label_codes
-from finsentiment.llm.backbone import Backbone
 from finsentiment.llm.base_models import load_backbone, load_untrained, model_folder
+from finsentiment.llm.classifier import Classifier
+from finsentiment.llm.published import load_published
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.llm.zero_shot import choose_prompt, read_zero_shot
 from stages.parameters import stage_params
@@ -28,9 +29,13 @@ def main() -> None:
     texts = test["text"].tolist()
 
     runtime = start_runtime(params.device, params.threads)
-    # A base model that can't become a reader is refused now and not by finetune.
-    Backbone(load_backbone(model_folder(params.model), "none", runtime), depth=None, lora_layers=1, echo=False)
     model, tokenizer = load_untrained(params.model, runtime)
+    # A base model that can't become a reader is refused now and not by finetune.
+    folder = model_folder(params.model)
+    if params.finetune.method == "none":
+        load_published(folder, runtime, tokenizer.pad_token_id)
+    else:
+        Classifier(load_backbone(folder, "none", runtime), depth=None, lora_layers=1, echo=False)
     asked = validation.sample(min(params.baseline.choice_sentences, len(validation)), random_state=params.seed)
     choice = choose_prompt(model, tokenizer, params.baseline.prompts, params.baseline.shots, train, asked, params.seed)
     write_csv("metrics/baseline/prompts.csv", choice.tried)

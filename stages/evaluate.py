@@ -45,8 +45,9 @@ def main() -> None:
     found = evaluate_logits(
         logits, reader.temperature, labels, test["agreement"], baselines, params.evaluate, params.seed
     )
-    seen = {"seen": warning(params.model.spec, params.corpus.source)}
-    write_json("metrics/evaluate.json", found.metrics | seen | _transfer(reader, params))
+    if seen := warning(params.model.spec, params.corpus.source):
+        found.metrics["target"]["met"] = None  # neither met nor missed
+    write_json("metrics/evaluate.json", {**found.metrics, "seen": seen, **_transfer(reader, params)})
 
     predicted = [LABELS[code] for code in found.after.argmax(axis=1)]
     write_csv("metrics/evaluate/confusion.csv", pd.DataFrame({"actual": test["label"], "predicted": predicted}))
@@ -55,7 +56,7 @@ def main() -> None:
     for scaling, curve in curves.items():
         write_csv(f"metrics/evaluate/reliability_{scaling}.csv", curve)
     write_csv("metrics/evaluate/errors.csv", worst_errors(test, found.after, params.evaluate.worst_errors))
-    title = f"Fine-tuned: {found.metrics['accuracy']:.1%} of {len(test)} sentences right"
+    title = f"{found.metrics['accuracy']:.1%} of {len(test)} sentences right"
     write_bytes("metrics/evaluate/confusion.png", confusion_picture(confusion_counts(found.after, labels), title))
     errors = (found.metrics["ece_before"], found.metrics["ece_after"])
     write_bytes("metrics/evaluate/reliability.png", reliability_picture(curves["before"], curves["after"], errors))

@@ -1,4 +1,4 @@
-"""Fine-tune the base model with LoRA on the training sentences, the epoch chosen on the validation sentences.
+"""Fine-tune the base model on the training sentences, the epoch chosen on the validation sentences.
 
 Run by DVC, or as `python -m stages.finetune`.
 """

@@ -62,6 +62,22 @@ def test_an_adapter_is_bound_by_its_corpus_and_its_base_model(corpus: str, spec:
     assert said in model_card(facts(corpus, spec))
 
 
+def test_the_card_of_a_published_model_claims_no_training_and_one_that_saw_the_corpus_says_so() -> None:
+    told = facts("phrasebank", "hub:ProsusAI/finbert@main")
+    told["recipe"] = PARAMS.finetune.model_copy(update={"method": "none"})
+    told["evaluate"] = told["evaluate"] | {"seen": "ProsusAI/finbert was trained on Financial PhraseBank"}
+    text = model_card(told)
+    assert "Nothing was trained here" in text and "LoRA" not in text and "was trained on Financial PhraseBank" in text
+    assert not ModelCard(text).data.eval_results
+
+
+def test_the_card_says_what_was_trained_and_that_validation_sentences_were_given_back() -> None:
+    recipe = {"method": "full", "layer_decay": 0.9, "give_back_validation": True}
+    text = model_card(facts() | {"recipe": PARAMS.finetune.model_copy(update=recipe)})
+    assert "Every weight trained, each layer at 0.9 of the rate of the layer above" in text
+    assert "Then it learnt these" in text and "validation sentences too" in text
+
+
 def test_the_data_card_counts_what_was_read_kept_and_divided() -> None:
     text = data_card(facts())
     assert "1500 sentences were read and 1500 kept" in text and "| train | 974 |" in text and "CC0 1.0" in text

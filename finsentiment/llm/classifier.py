@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finsentiment.llm.backbone import Backbone
 from finsentiment.llm.families import refuse_unfit
-from finsentiment.llm.heads import FamilyHead, MeanHead
+from finsentiment.llm.heads import make_head
 from finsentiment.llm.lora import LeanLinear
 from finsentiment.params import Lora
 
@@ -39,7 +39,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = Backbone(base, depth, lora_layers, echo)
         with refuse_unfit(base.config.model_type):
-            self.head = FamilyHead(base) if self.backbone.encoder else MeanHead(base)
+            self.head = make_head(base, self.backbone.encoder)
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
     def forward(

@@ -26,12 +26,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from finsentiment.errors import InputError
-from finsentiment.files import cache_folder, read_json, write_json
+from finsentiment.files import cache_folder, read_json, sha256_file, write_json
 from finsentiment.llm.adapter import adapter_hash
 from finsentiment.llm.export import stock_model
 from finsentiment.llm.reader import Reader
 from finsentiment.llm.runtime import Runtime, describe_processor
 from finsentiment.llm.saved import load_reader
+from finsentiment.llm.wheels import first_line
 
 SAME_LABELS = 0.995
 """Share of the sample's texts that must get PyTorch's label."""
@@ -108,27 +109,36 @@ def usable_backend(
 ) -> str:
     """`backend` if it reads the sample as PyTorch does, else "torch", and one line on standard error says why.
 
-    What was found is kept, by adapter, backend, processor, versions and sample.
+    What the comparison found is kept, by adapter, backend, processor, versions and sample.
     """
     if backend == "torch":
         return backend
-    told = [adapter_hash(adapter), backend, str(runtime), describe_processor(runtime), str(batch_tokens), *sample]
-    told += [f"{name} {_version(name)}" for name in ("torch", "transformers", "openvino", "nncf")]
-    file = cache_folder("engines") / f"{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:24]}.json"
-    if not file.is_file():
-        write_json(file, {"fault": _fault(adapter, backend, runtime, list(sample), batch_tokens)})
-    fault = read_json(file)["fault"]
+    told = [adapter_hash(adapter), engine_key(backend), str(runtime), describe_processor(runtime), str(batch_tokens)]
+    told += [f"{name} {_version(name)}" for name in ("torch", "transformers")]
+    digest = hashlib.sha256(chr(0).join([*told, *sample]).encode())
+    file = cache_folder("engines") / f"{digest.hexdigest()[:24]}.json"
+    try:
+        if not file.is_file():
+            write_json(file, {"fault": _fault(adapter, backend, runtime, list(sample), batch_tokens)})
+        fault = read_json(file)["fault"]
+    except Exception as error:  # the code of two libraries runs in there; it may go well another time
+        fault = first_line(error)
     if fault:
         print(f"score_news.backend = {backend}: not used, torch reads instead: {fault}", file=sys.stderr)
     return "torch" if fault else backend
 
 
+def engine_key(backend: str) -> str:
+    """What makes an engine's scores, besides the adapter and the machine: its libraries and this code."""
+    code = "".join(sha256_file(Path(__file__).with_name(name)) for name in ("engines.py", "export.py", "heads.py"))
+    return f"{backend} openvino {_version('openvino')} nncf {_version('nncf')} {code}"
+
+
 def _fault(adapter: str | Path, backend: str, runtime: Runtime, sample: list[str], batch_tokens: int) -> str:
     """Why a backend can't be used; "" if it can."""
-    try:
-        engine = load_engine(adapter, backend, runtime)
-    except InputError as error:
-        return str(error)
+    if not sample:
+        raise InputError("there are no texts to compare it on")
+    engine = load_engine(adapter, backend, runtime)
     ours, theirs = (r.logits(sample, batch_tokens) for r in (load_engine(adapter, "torch", runtime), engine))
     same = float((ours.argmax(1) == theirs.argmax(1)).mean())
     if same < SAME_LABELS:

@@ -24,6 +24,8 @@ from finsentiment.llm.reader import Reader, tokenise
 from finsentiment.llm.saved import load_reader
 
 ONNX_FILE = "model.onnx"
+LARGEST_ONNX = 1.9e9
+"""Bytes of weights above which they lie in a file beside the ONNX file, which can't be larger than 2 GB."""
 TOLERANCE = 1e-3
 """Largest difference of a logit that is taken for rounding, in float32."""
 PROBES = (
@@ -160,7 +162,7 @@ def _write_onnx(model: PreTrainedModel, file: Path) -> Callable[[Tensor, Tensor]
             input_names=list(inputs),
             output_names=["logits"],
             dynamic_shapes={name: {0: batch, 1: tokens} for name in inputs},
-            external_data=False,
+            external_data=sum(p.numel() for p in model.parameters()) * 4 > LARGEST_ONNX,
             dynamo=True,
         )
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from finsentiment.labels import LABELS
@@ -32,6 +33,16 @@ class MeanHead(nn.Linear):
         """Logits (batch, 3) of hidden states (batch, tokens, hidden)."""
         weight = attention_mask.unsqueeze(-1).float()
         return super().forward((hidden.float() * weight).sum(1) / weight.sum(1))
+
+
+def make_head(base: PreTrainedModel, encoder: bool) -> nn.Module:
+    """The head of a base model: an encoder's is that of its family, if that can read hidden states alone.
+
+    Families of decoders take the last token for the text and look for it in the token ids, so one of theirs that reads
+    both ways gets the mean as well.
+    """
+    head = FamilyHead(base) if encoder else None
+    return MeanHead(base) if head is None or isinstance(head.model, GenericForSequenceClassification) else head
 
 
 class FamilyHead(nn.Module):

@@ -102,6 +102,8 @@ def require_memory(path: Path, recipe: Finetune, batch: tuple[int, int], tokens:
         smaller = estimate_memory(path, quantized, batch, tokens, runtime.dtype)
         if recipe.method == "lora" and recipe.quantization == "none" and smaller.total <= free:
             remedies.append(f"set finetune.quantization={quantization} ({smaller.total / 1e9:.2f} GB)")
+    if recipe.method == "full":
+        remedies.append("set finetune.method=lora")
     activations = (1 + WORKING_SHARE) * need.activations
     if need.total - activations <= free:
         fewer = int(batch[0] * (free - need.total + activations) / activations)

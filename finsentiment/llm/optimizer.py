@@ -16,16 +16,19 @@ def make_optimizer(weights: dict[str, Tensor], backbone: Backbone, recipe: Finet
     """AdamW over the weights that train; biases and norms don't decay.
 
     The head has a rate of its own. A layer has that of the layer above times `layer_decay`, the top one
-    `learning_rate`, and what belongs to no layer (embeddings) that of a layer below the lowest (Howard and Ruder 2018,
-    "discriminative fine-tuning").
+    `learning_rate` (Howard and Ruder 2018, "discriminative fine-tuning"). What comes before the layers (embeddings) has
+    that of a layer below the lowest, what comes after them (a last norm) that of the top one.
     """
-    place = re.compile(rf"\.{re.escape(backbone.path)}\.(\d+)\.")
+    layers = re.compile(rf"\.{re.escape(backbone.path)}\.(\d+)\.")
+    lowest = next((place for place, name in enumerate(weights) if layers.search(name)), 0)
+    places = {name: place for place, name in enumerate(weights)}
 
     def rate(name: str) -> float:
         if ".head." in f".{name}":
             return recipe.head_learning_rate
-        layer = place.search(name)
-        above = backbone.depth - 1 - int(layer[1]) if layer else backbone.depth
+        layer = layers.search(name)
+        below = backbone.depth if places[name] < lowest else 0
+        above = backbone.depth - 1 - int(layer[1]) if layer else below
         return recipe.learning_rate * recipe.layer_decay**above
 
     groups: dict[tuple[float, float], list[Tensor]] = {}

@@ -28,14 +28,15 @@ class Published(nn.Module):
         return SequenceClassifierOutput(logits=logits[:, self.order])
 
 
-def load_published(path: Path, runtime: Runtime) -> Published:
-    """The model of a folder with its head, frozen.
+def load_published(path: Path, runtime: Runtime, pad: int) -> Published:
+    """The model of a folder with its head, frozen. `pad` is the token that its tokenizer fills rows with.
 
     Raises InputError where the folder has no such head, or its classes are not three whose names are known.
     """
     model = load_pretrained(
         AutoModelForSequenceClassification, path, runtime, lacking="a trained head, which finetune.method=none reads by"
     )
+    model.config.get_text_config().pad_token_id = pad  # a decoder's head looks for the last token that is another
     return Published(model.requires_grad_(False).eval(), class_order(cast(dict[int, str], model.config.id2label)))
 
 
@@ -48,10 +49,10 @@ def class_order(names: dict[int, str]) -> list[int]:
     """
     words = {word: label for label, others in LIKELY.items() for word in (label, *others)}
     found = {words.get(str(name).strip().casefold()): number for number, name in names.items()}
-    if len(names) != len(LABELS) or set(found) != set(LABELS):
+    if set(names) != set(range(len(LABELS))) or set(found) != set(LABELS):
         raise InputError(
-            f"model.spec: the classes of this model are {', '.join(map(str, names.values()))}, expected negative, "
-            "neutral and positive; if you know which is which, write it into id2label of a copy's config.json and take "
+            f"model.spec: the classes of this model are {names}, expected negative, neutral and positive with the "
+            "numbers 0 to 2; if you know which is which, write it into id2label of a copy's config.json and take "
             "that as path:DIR"
         )
     return [found[label] for label in LABELS]

@@ -79,19 +79,20 @@ def load_reader(
     runtime = replace(runtime, dtype=dtype or runtime.dtype)
     description = read_json(Path(path) / DESCRIPTION)
     folder = model_folder(Model(**description["base"]))
-    model: Any = _classifier(description, folder, runtime)
+    tokenizer = load_tokenizer(folder)
+    model: Any = _classifier(description, folder, runtime, tokenizer.pad_token_id)
     _fill(trained_weights(model), Path(path) / WEIGHTS)
     if isinstance(model, PeftModel):
         # Merging into 4- or 8-bit weights would round the adapter away.
         model = model.merge_and_unload() if description["quantization"] == "none" else model.base_model.model
-    return Reader(model.eval(), load_tokenizer(folder), description["max_tokens"], description["temperature"])
+    return Reader(model.eval(), tokenizer, description["max_tokens"], description["temperature"])
 
 
-def _classifier(description: dict[str, Any], folder: Path, runtime: Runtime) -> nn.Module:
+def _classifier(description: dict[str, Any], folder: Path, runtime: Runtime, pad: int) -> nn.Module:
     """The classifier that a description tells of, before the saved weights are put in."""
     method = description.get("method", "lora")  # adapters of before there was a choice don't name it
     if method == "none":
-        return load_published(folder, runtime)
+        return load_published(folder, runtime, pad)
     base, lora = load_backbone(folder, description["quantization"], runtime), Lora(**description["lora"])
     layers = lora.layers if method == "lora" else None
     return trainable(Classifier(base, description["depth"], layers, description["echo"]), method, lora)

@@ -5,6 +5,7 @@ Resumable, and the same every time.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -26,7 +27,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 
 from finsentiment.calibration import apply_temperature, fit_temperature
-from finsentiment.files import cache_folder, report_full_disk, sha256_file
+from finsentiment.files import cache_folder, read_json, report_full_disk, sha256_file, write_json
 from finsentiment.labels import LABELS, label_codes
 from finsentiment.llm.base_models import load_backbone, load_tokenizer, model_folder
 from finsentiment.llm.batches import by_length, padded
@@ -48,6 +49,8 @@ CHECKPOINT_FILES = (
     "rng_state.pth",
     "trainer_state.json",
 )
+CHOSEN_FILE = "chosen.json"
+"""What the first of two trainings found, while the second runs (`give_back_validation`)."""
 LOWER_BATCH_TOKENS = 1024
 
 
@@ -61,7 +64,7 @@ class Trained:
     facts: dict[str, Any]
     checkpoints: Path | None = None
     lock: FileLock | None = None
-    before: Trained | None = None
+    before: Path | None = None
 
     def done(self) -> None:
         """Drop the checkpoints. Call it when the classifier is saved: until then they are all there is."""
@@ -69,7 +72,7 @@ class Trained:
             shutil.rmtree(self.checkpoints)
             self.lock.release()
         if self.before:
-            self.before.done()
+            shutil.rmtree(self.before)
 
 
 def finetune_classifier(
@@ -92,16 +95,27 @@ def finetune_classifier(
     runtime = start_runtime(device, threads)
     if recipe.method == "none":
         base = model_folder(model)
-        reader = Reader(load_published(base, runtime), load_tokenizer(base), recipe.max_tokens, 1.0)
+        tokenizer = load_tokenizer(base)
+        reader = Reader(load_published(base, runtime, tokenizer.pad_token_id), tokenizer, recipe.max_tokens, 1.0)
         return _as_published(reader, validation, model, recipe)
-    first = _finetuned((train, validation), model, recipe, seed, runtime)
     if not recipe.give_back_validation:
-        return first
-    again = recipe.model_copy(update={"epochs": max(1, round(first.facts["best_epoch"]))})
+        return _finetuned((train, validation), model, recipe, seed, runtime)
+    folder = _checkpoints((train, validation), model, recipe, seed, runtime, chooses=True)
+    if not (folder / CHOSEN_FILE).is_file():  # else a run that was killed in its second training goes on there
+        first = _finetuned((train, validation), model, recipe, seed, runtime)
+        told = {"description": first.description, "facts": first.facts, "curve": first.curve.to_dict("list")}
+        write_json(folder / CHOSEN_FILE, told)
+        cast(FileLock, first.lock).release()
+        del first
+        gc.collect()  # Trainer holds itself in a circle, and with it the first model and its optimiser
+        if runtime.device.type == "cuda":
+            torch.cuda.empty_cache()
+    chosen = read_json(folder / CHOSEN_FILE)
+    again = recipe.model_copy(update={"epochs": max(1, round(chosen["facts"]["best_epoch"]))})
     everything = pd.concat([train, validation], ignore_index=True)
     second = _finetuned((everything, validation), model, again, seed, runtime, chooses=False)
-    description = second.description | {"temperature": first.description["temperature"]}
-    return replace(second, description=description, curve=first.curve, facts=first.facts, before=first)
+    curve = pd.DataFrame(chosen["curve"])
+    return replace(second, description=chosen["description"], curve=curve, facts=chosen["facts"], before=folder)
 
 
 def _finetuned(
@@ -165,7 +179,8 @@ def _as_published(reader: Reader, validation: pd.DataFrame, model: Model, recipe
         "validation": judged,
     }
     loss = log_loss(labels, apply_temperature(logits, 1.0), labels=range(len(LABELS)))
-    row = {"epoch": 0.0, "train_loss": loss, "validation_loss": loss} | {k: judged[k] for k in ("accuracy", "macro_f1")}
+    row = {"epoch": 0.0, "train_loss": np.nan, "validation_loss": loss}
+    row |= {name: judged[name] for name in ("accuracy", "macro_f1")}
     return Trained(reader.model, _description(model, recipe, temperature), pd.DataFrame([row]), facts)
 
 
@@ -180,7 +195,7 @@ def _description(model: Model, recipe: Finetune, temperature: float) -> dict[str
     return {
         "base": {"spec": model.spec, "sha256": model.sha256},
         "method": recipe.method,
-        "depth": recipe.depth,
+        "depth": None if recipe.method == "none" else recipe.depth,
         "echo": recipe.echo,
         "lora": recipe.lora.model_dump(),
         "quantization": recipe.quantization,

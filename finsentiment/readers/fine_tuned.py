@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from finsentiment.labels import P_COLUMNS
 from finsentiment.llm.adapter import adapter_hash
-from finsentiment.llm.engines import load_engine, usable_backend
+from finsentiment.llm.engines import engine_key, load_engine, usable_backend
 from finsentiment.llm.reader import Reader
 from finsentiment.llm.runtime import start_runtime
 from finsentiment.readers.store import ScoreStore, open_store
@@ -49,7 +49,7 @@ def score_texts(
     libraries = " ".join(version(name) for name in ("torch", "transformers", "peft"))
     runtime = start_runtime(device, threads)
     backend = usable_backend(adapter, backend, runtime, sample, batch_tokens)
-    by = "" if backend == "torch" else f" {backend} {version('openvino')}"
+    by = "" if backend == "torch" else f" {engine_key(backend)}"
     reads_by = f"{adapter_hash(adapter)} {runtime} {libraries} {batch_tokens}{by}"
     with open_store(reads_by) as store:
         missing = [text for text in distinct if text not in store]

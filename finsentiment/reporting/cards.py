@@ -38,9 +38,11 @@ CORPUS_NAMES = {
 OWN = Licence("other", "unknown: that of the user's own file", "")
 
 
-def licence_of(corpus: str, spec: str) -> tuple[Licence, str]:
+def licence_of(corpus: str, spec: str, method: str = "lora") -> tuple[Licence, str]:
     """The licence of an adapter, and why: it is bound by its corpus, and by its base model where that asks for it."""
     base = next((licence for part, licence in BASES.items() if part in spec.lower()), OWN)
+    if method == "none":
+        return base, f"Nothing was trained here, so that the licence of the published model holds ({base.name})."
     data = CORPORA.get(corpus, OWN)
     if data.key == "cc0-1.0":
         return base, f"The corpus is free ({data.name}), so that the licence of the base model holds ({base.name})."
@@ -59,7 +61,7 @@ def model_card(facts: dict[str, Any]) -> str:
         `evaluate` as the stages wrote them
     """
     evaluated, base = facts["evaluate"], facts["classifier"]["base"]
-    licence, why = licence_of(facts["corpus"], base["spec"])
+    licence, why = licence_of(facts["corpus"], base["spec"], facts["recipe"].method)
     name, dataset = "sentiment-adapter", CORPUS_NAMES[facts["corpus"]]
     results = [
         EvalResult(
@@ -71,6 +73,7 @@ def model_card(facts: dict[str, Any]) -> str:
             metric_value=evaluated[metric],
         )
         for metric in ("accuracy", "macro_f1")
+        if not evaluated.get("seen")
     ]
     head = ModelCardData(
         language="en",
@@ -80,7 +83,7 @@ def model_card(facts: dict[str, Any]) -> str:
         tags=["finance", "sentiment", *(["lora"] if facts["recipe"].method == "lora" else [])],
         pipeline_tag="text-classification",
         model_name=name,
-        eval_results=results,
+        eval_results=results or None,
     )
     sections = [
         f"# A classifier of financial sentiment: {base['spec']} {METHODS[facts['recipe'].method]}",
@@ -132,6 +135,7 @@ def _training(facts: dict[str, Any]) -> str:
         f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.epochs} epochs; epoch "
         f"{facts['finetune']['best_epoch']:g} was kept, by macro F1 on {judges} ({macro_f1:.3f}). No near-twin of a "
         f"test sentence was trained on ({facts['split']['twins_across_sides']} across the sides)."
+        + (f" Then it learnt these {judges} too, in a second training." if recipe.give_back_validation else "")
     )
 
 
@@ -158,9 +162,10 @@ def _results(evaluated: dict[str, Any], baseline: dict[str, Any], dataset: str) 
         f"| {label} | {found['precision']:.3f} | {found['recall']:.3f} | {found['f1']:.3f} | {found['support']} |"
         for label, found in ((label, evaluated["per_class"][label]) for label in LABELS)
     )
+    seen = f"**{evaluated['seen']}.** " if evaluated.get("seen") else ""
     return (
-        f"## Results\n\n{evaluated['sentences']} test sentences of {dataset}. Intervals (95 %) resample the sentences; "
-        "another seed moves the figures too.\n\n"
+        f"## Results\n\n{seen}{evaluated['sentences']} test sentences of {dataset}. Intervals (95 %) resample the "
+        "sentences; another seed moves the figures too.\n\n"
         "| | accuracy | 95 % interval | macro F1 | 95 % interval |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"| class | precision | recall | F1 | sentences |\n|---|---|---|---|---|\n{classes}\n\n"
         f"Calibration: the expected calibration error is {evaluated['ece']:.3f}, with a temperature of "
