@@ -80,7 +80,7 @@ def test_the_card_says_what_was_trained_and_that_validation_sentences_were_given
 
 def test_the_data_card_counts_what_was_read_kept_and_divided() -> None:
     text = data_card(facts())
-    assert "1500 sentences were read and 1500 kept" in text and "| train | 974 |" in text and "CC0 1.0" in text
+    assert "3584 sentences were read and 3584 kept" in text and "| train | 2510 |" in text and "CC0 1.0" in text
 
 
 def test_errors_are_counted_by_what_is_taken_for_what_the_most_first() -> None:
