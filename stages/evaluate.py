@@ -42,9 +42,8 @@ def main() -> None:
     predictions = read_table("data/baseline/predictions.parquet").set_index(["system", "sentence_id"])
     systems = predictions.index.unique("system")
     baselines = {system: predictions.loc[system].loc[test["sentence_id"]].to_numpy() for system in systems}
-    found = evaluate_logits(
-        logits, reader.temperature, labels, test["agreement"], baselines, params.evaluate, params.seed
-    )
+    given = (labels, test["agreement"], baselines, params.evaluate, params.seed)
+    found = evaluate_logits(logits, reader.temperature, *given)
     if seen := warning(params.model.spec, params.corpus.source):
         found.metrics["target"]["met"] = None  # neither met nor missed
     write_json("metrics/evaluate.json", {**found.metrics, "seen": seen, **_transfer(reader, params)})
