@@ -121,7 +121,7 @@ def usable_backend(
         if not file.is_file():
             write_json(file, {"fault": _fault(adapter, backend, runtime, list(sample), batch_tokens)})
         fault = read_json(file)["fault"]
-    except Exception as error:  # the code of two libraries runs in there; it may go well another time
+    except (InputError, RuntimeError) as error:  # of OpenVINO the latter; it may go well another time
         fault = first_line(error)
     if fault:
         print(f"score_news.backend = {backend}: not used, torch reads instead: {fault}", file=sys.stderr)
